@@ -197,7 +197,13 @@ async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Work
 
     handlers = masked_handlers(built_in(process.store, process.files), masking)
     world = World(
-        process.store, process.declared, handlers, mind, stamp, recording=process.recording
+        process.store,
+        process.declared,
+        handlers,
+        mind,
+        stamp,
+        recording=process.recording,
+        files=process.files,
     )
     is_paid = models.open().is_language_model
     host = Host(process.host, HOST_CAPACITY, identity, is_paid, models.price())

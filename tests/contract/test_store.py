@@ -597,6 +597,16 @@ async def test_a_lender_that_has_too_little_lends_nothing(store: RedisStore) -> 
     assert [fact for fact in await facts(store) if fact["fact"] == "refuse"] == []
 
 
+async def test_an_overdrawn_mission_lends_nothing(store: RedisStore) -> None:
+    _, top = await _staffed(store)
+    await store.pipe.execute("HSET", store.keys.ledger(M1), "overdrawn", "calls")
+    before = [await account(store, id) for id in (TOP, M1)]
+    assert isinstance(await store.begin(hold(top), lent(top, 900, 300), AT), Short)
+    assert [await account(store, id) for id in (TOP, M1)] == before
+    own = replace(begin(top, tokens=900), keep={})
+    assert isinstance(await store.begin(hold(top), own, AT), Begun), "its own is its own"
+
+
 async def test_a_lent_part_of_a_call_that_is_never_ended_is_settled_when_its_agent_is_reaped(
     store: RedisStore,
 ) -> None:

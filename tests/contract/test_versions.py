@@ -41,7 +41,14 @@ from swarmd.core.model.messages import Kind, Message, Ring, channel_head, why_un
 from swarmd.core.model.names import AgentId, Authority, Channel, HostId, StreamId
 from swarmd.core.model.privileges import Held, Revocation
 from swarmd.core.model.procedure import Procedure
-from swarmd.core.model.records import Approval, CallPrice, ExecutiveReport, Host, Override
+from swarmd.core.model.records import (
+    Approval,
+    CallPrice,
+    Citations,
+    ExecutiveReport,
+    Host,
+    Override,
+)
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import APPROVALS, FENCES, OVERRIDES, REPORTS, REVOCATIONS, STOPS
 from swarmd.core.model.versions import (
@@ -257,7 +264,9 @@ def test_what_is_kept_as_a_list_or_a_procedure_may_have_more_at_its_end() -> Non
     mark = Revocation("a-1", "t/a", "use", 1, "operator", "now", "r", Authority.OPERATOR)
     text = json.dumps([[*row, "blue"] for row in json.loads(REVOCATIONS.encode((mark,)))])
     assert REVOCATIONS.decode("a-1", text) == (mark,)
-    report = ExecutiveReport(AgentId("a-1"), "one", "done", ("f",), True, ("file",))
+    report = ExecutiveReport(
+        AgentId("a-1"), "one", "done", ("f",), True, ("file",), Citations(2, ("a.md:9: no",))
+    )
     assert (
         REPORTS.decode("a-1", json.dumps([*json.loads(REPORTS.encode(report)), "blue"])) == report
     )

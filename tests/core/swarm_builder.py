@@ -223,12 +223,12 @@ class World:
             ORDERS, "operator", Kind.ORDER, {"order": "o1", "verb": verb, "target": target} | data
         )
 
-    def report(self, agent: Agent, text: str, *, done: bool = True) -> list[Change]:
+    def report(self, agent: Agent, text: str, *, done: bool = True, **data: Any) -> list[Change]:
         return self.hear(
             up(SOB),
             agent.id,
             Kind.REPORT,
-            {"done": done, "files": []},
+            {"done": done, "files": [], **data},
             text=text,
             mission=agent.mission,
         )

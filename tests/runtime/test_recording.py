@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.record.recorder import Recorder
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, inbox
 from swarmd.core.model.exchange import Piece
@@ -18,14 +20,16 @@ from swarmd.core.model.moves import MOVE
 from swarmd.core.model.names import OPERATOR, AgentId, MissionId
 from swarmd.core.model.records import Forgetting
 from swarmd.core.model.tables import FORGETTINGS
+from swarmd.core.model.timings import stamp_of
 from swarmd.errors import WorkspaceError
 from swarmd.ports.models import NOTHING, Answered, Failed, Prompt
 from swarmd.ports.record import Answer
 from swarmd.runtime.recording import Recording, TurnCalls, note_mail, words_of
-from swarmd.runtime.supervisor.forgetting import RecordsForgotten
+from swarmd.runtime.supervisor.forgetting import AGAIN_MAX, RecordsForgotten
 from swarmd.runtime.turn.functions import call_function
 from swarmd.runtime.turn.masked import MaskedModel, masked_handlers
 from swarmd.runtime.turn.step_journal import Reserve
+from tests.adapters.record.test_record import NOW, answer, opened
 from tests.core.swarm_builder import MISSION, world
 from tests.runtime.test_model_call import AGENT, REPORT, Thinking, failing, render, thinking
 from tests.runtime.test_step_journal import ONE, Done
@@ -250,11 +254,52 @@ def test_orders_and_words_to_the_board_are_noted_under_the_mission_that_they_are
 # --- to forget --------------------------------------------------------------------------------
 
 
-async def test_what_could_not_be_deleted_is_tried_again_and_what_was_is_not() -> None:
-    w, record = world(), Noted(fails=1)
-    w.swarm.rows(FORGETTINGS)["m-0"] = Forgetting(MissionId("m-0"), 1.0)
+def forgetting(record: Any, *orders: Forgetting) -> RecordsForgotten:
+    w = world()
+    w.swarm.rows(FORGETTINGS).update({one.mission: one for one in orders})
     memory: Any = w  # of which only the swarm is looked at
-    forgotten = RecordsForgotten(memory, record)
-    for expected in ([], ["m-0"], ["m-0"]):
+    return RecordsForgotten(memory, record)
+
+
+async def test_what_could_not_be_deleted_is_tried_again() -> None:
+    record = Noted(fails=1)
+    forgotten = forgetting(record, Forgetting(MissionId("m-0"), 1.0))
+    for expected in ([], ["m-0"]):
         await forgotten.look()
         assert record.forgotten == expected
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_what_a_worker_writes_late_is_deleted_as_long_as_the_order_stands(
+    tmp_path: Path,
+) -> None:
+    """By another process, on one volume: it had begun the call before the order."""
+    worker, leader = opened(tmp_path, "h-1"), opened(tmp_path, "h-2")
+    forgotten = forgetting(Recorder(leader), Forgetting(M, NOW + 100))
+    worker.write([answer(1), answer(1, "m-2")])
+    for step in (2, 3):
+        await forgotten.look()
+        assert names_in(tmp_path) == ["m-2"]
+        worker.write([answer(step)])
+    await forgotten.look()
+    assert names_in(tmp_path) == ["m-2"]
+    worker.write([answer(4, at=stamp_of(NOW + 200))])
+    await forgotten.look()
+    assert names_in(tmp_path / M) == ["h-1.jsonl"], "another mission's"
+
+
+async def test_of_many_orders_each_is_looked_at_again_and_in_one_look_no_more_than_its_bound() -> (
+    None
+):
+    record = Noted()
+    orders = [Forgetting(MissionId(f"m-{n}"), 1.0) for n in range(2 * AGAIN_MAX)]
+    forgotten = forgetting(record, *orders)
+    await forgotten.look()
+    record.forgotten.clear()
+    for looks in (1, 2):
+        await forgotten.look()
+        assert len(record.forgotten) == looks * AGAIN_MAX
+    assert set(record.forgotten) == {one.mission for one in orders}

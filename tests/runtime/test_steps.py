@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import pytest
 
+from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.core.agent.waiting import wait_of
@@ -19,6 +21,7 @@ from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import SOB, AgentId
+from swarmd.ports.files import Files
 from tests.runtime.test_functions import Seen, use
 from tests.runtime.test_worker import (
     DECLARED,
@@ -77,11 +80,12 @@ async def turn_of(
     store: RedisStore,
     script: Sequence[Mapping[str, Any]],
     declared: Declarations = DECLARED,
+    files: Files | None = None,
 ) -> Ended:
     agent = replace(executive(A1), privileges=FREE)
     await Lineage(store).found(agent)
     seen = Seen(ScriptedModel(list(script)))
-    async with at_work(worker_of(store, seen, declared=declared)):
+    async with at_work(worker_of(store, seen, declared=declared, files=files)):
         await store.post(inbox(A1), message("begin"))
 
         async def is_over() -> bool:
@@ -98,10 +102,14 @@ async def turn_of(
     )
 
 
-def in_a_turn(script: Sequence[Mapping[str, Any]], declared: Declarations = DECLARED) -> Ended:
+def in_a_turn(
+    script: Sequence[Mapping[str, Any]],
+    declared: Declarations = DECLARED,
+    files: Files | None = None,
+) -> Ended:
     async def test() -> Ended:
         async with stored() as store:
-            return await turn_of(store, script, declared)
+            return await turn_of(store, script, declared, files)
 
     return jumping(test)
 
@@ -394,3 +402,52 @@ def test_what_is_constant_comes_first_and_the_situation_last() -> None:
         assert "You report to a-1 (a-1)." in of_child.persona
 
     jumping(test)
+
+
+# --- the citations of a report --------------------------------------------------------------------
+
+
+RIGHT: Final = report("Leases last ten seconds (work/a.md:2).", done=True)
+WRONG: Final = report("Leases last ten seconds (work/a.md:1), and work/b.md:1.", done=True)
+TOLD: Final = [
+    "work/a.md:1: no word of the claim stands there, but in line 2",
+    "work/b.md:1: no such file of yours",
+]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Workspace:
+    found = Workspace(tmp_path, None)
+    found.write(executive(A1).mission, "work/a.md", "# Time\nLeases last ten seconds.\n")
+    return found
+
+
+def test_a_final_report_with_wrong_citations_is_given_back_once(files: Workspace) -> None:
+    ended = in_a_turn([answer(WRONG, step=0), answer(RIGHT)], files=files)
+    (result,) = ended.results
+    assert not result["ok"]
+    assert all(fault in result["detail"] for fault in TOLD)
+    (sent,) = ended.reports
+    assert sent.text == RIGHT["text"]
+    assert sent.data["citations"] == {"right": 1, "wrong": []}
+
+
+def test_one_that_is_sent_again_as_it_was_names_what_is_wrong(files: Workspace) -> None:
+    ended = in_a_turn([answer(WRONG)], files=files)
+    assert len(ended.model.prompts) == 2
+    (sent,) = ended.reports
+    assert sent.data["citations"] == {"right": 0, "wrong": TOLD}
+
+
+def test_an_interim_report_is_not_given_back_and_one_without_citations_has_none(
+    files: Workspace,
+) -> None:
+    ended = in_a_turn([answer({**WRONG, "done": False})], files=files)
+    assert [sent.data["citations"]["wrong"] for sent in ended.reports] == [TOLD]
+    (plain,) = in_a_turn([answer(report("Nothing is cited.", done=True))], files=files).reports
+    assert "citations" not in plain.data
+
+
+def test_at_its_bound_a_report_is_sent_whatever_it_cites(files: Workspace) -> None:
+    ended = in_a_turn([answer(TREE, step=0), answer(WRONG)], bounded(thoughts_max=1), files=files)
+    assert [sent.data["citations"]["wrong"] for sent in ended.reports] == [TOLD]

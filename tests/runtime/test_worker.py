@@ -72,6 +72,7 @@ from swarmd.core.model.records import Host, Mission
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.timings import LEASE_SECONDS, SWEEP_SECONDS, stamp_of
 from swarmd.core.queries.activity import held_back
+from swarmd.ports.files import Files
 from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
 from swarmd.ports.pubsub import Rings
 from swarmd.ports.stores import Hold, RefusedByStore, SupervisorStore, Used
@@ -252,13 +253,14 @@ def worker_of(
     host: HostId = HERE,
     declared: Declarations = DECLARED,
     handlers: Handlers = MappingProxyType({}),
+    files: Files | None = None,
 ) -> Worker:
     async def mind(spec: str) -> Mind:
         return Mind(model or ScriptedModel(), DECLARED.models.provider("scripted"))
 
     clock = LoopClock()
-    here = built_in(store, None) | dict(handlers)
-    world = World(store, declared, here, mind, lambda: stamp_of(clock.now()))
+    here = built_in(store, files) | dict(handlers)
+    world = World(store, declared, here, mind, lambda: stamp_of(clock.now()), files=files)
     return Worker(world, Host(host, 10_000, "w-1"), rings or Silence(), anyio.Event())
 
 

@@ -286,18 +286,24 @@ class RecordFolder:
         """
         check_mission(mission)
         with self._lock, translated(mission):
+            if _delete_begun(self.root / mission, until):
+                # A mission of the same id has begun since: its files stay.
+                return
             self._close_file(mission)
             self._left_out.pop(mission, None)
-            folder = self.root / mission
-            if not folder.is_dir():
-                return
-            for path in list(folder.iterdir()):
-                if _began_at(path) <= until:
-                    path.unlink(missing_ok=True)
-            # A mission of the same id has begun since: its files stay.
-            with suppress(OSError):
-                folder.rmdir()
-            self._sizes[mission] = 0
+            self._sizes.pop(mission, None)
+
+
+def _delete_begun(folder: Path, until: float) -> bool:
+    """Whether files stay, which were begun later."""
+    if not folder.is_dir():
+        return False
+    for path in list(folder.iterdir()):
+        if _began_at(path) <= until:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+    return folder.is_dir()
 
 
 def _mission_folders(root: Path) -> list[Path]:

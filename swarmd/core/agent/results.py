@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from swarmd.core.model.moves import Direct, Govern, Move, Report, Say, Spawn, Think, Use, Wait
+from swarmd.core.model.records import Citations
 from swarmd.core.model.refusals import Rule
 
 # A thought alone is asked once more, for act it must or rest; a second one is a wait.
@@ -30,6 +31,16 @@ def refused_result(move: Move, rule: Rule, detail: str) -> Result:
     no = {**label_of(move), "ok": False, "rule": rule.value, "detail": detail}
     is_right = rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
     return no | {"hint": _NOT_HELD} if is_right else no
+
+
+def given_back(report: Report, found: Citations) -> Result:
+    """Of a final report that is not sent, for its author can mend it now."""
+    return {
+        **label_of(report),
+        "ok": False,
+        "detail": f"not sent: {found.text}. Mend what is wrong and report again; what you report "
+        "then is sent as it is.",
+    }
 
 
 def label_of(move: Move) -> dict[str, Any]:

@@ -84,9 +84,10 @@ def _report_lines(call: Facts) -> Iterator[str]:
         yield "reports: " + ", ".join(report["agent"] for report in reports)
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
+        cited = f"\ncitations: {report['citations']}" if report.get("citations") else ""
         words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
         head = f"{report['agent']} {report['name']} ({words:,} words)"
-        yield quoted("report", f"{head}{files}\n{report['text']}")
+        yield quoted("report", f"{head}{files}{cited}\n{report['text']}")
 
 
 def _operator_lines(call: Facts) -> Iterator[str]:

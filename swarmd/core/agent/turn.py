@@ -363,7 +363,7 @@ def _reported(move: Report, acting: Acting, above: AgentId) -> Output:
     return up(above), message
 
 
-def _may_read(name: str, acting: Acting) -> bool:
+def may_read(name: str, acting: Acting) -> bool:
     return is_own_file(name) or any(covers_file(holder, name) for holder in acting.files)
 
 
@@ -382,7 +382,7 @@ def _call(move: Use, acting: Acting) -> FunctionCall | Denied:
     except ValidationError as error:
         detail = f"{function.name}: {_first_fault(error)}"
         return Denied(Rule.FUNCTION_ARGUMENTS, detail)
-    foreign = [name for name in function.files_named(args) if not _may_read(name, acting)]
+    foreign = [name for name in function.files_named(args) if not may_read(name, acting)]
     if foreign:
         yours = f"yours: {_listed(acting.files)}, and what stands below {OWN_FILES}"
         return Denied(Rule.PRIVILEGE_USE, f"file {foreign[0]} is not yours; {yours}")

@@ -10,7 +10,7 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.provenance import taint_of
-from swarmd.core.model.records import ExecutiveReport
+from swarmd.core.model.records import NO_CITATIONS, Citations, ExecutiveReport
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import REPORTS, Put
 
@@ -37,7 +37,17 @@ def report_of(executive: Agent, message: Message) -> ExecutiveReport:
         words_of(message.data.get("files")),
         bool(message.data.get("done")),
         taint_of(message),
+        _citations_in(message),
     )
+
+
+def _citations_in(message: Message) -> Citations:
+    """As the runtime wrote them; a report of another form has none."""
+    match message.data.get("citations"):
+        case {"right": int(right), "wrong": list(wrong)}:
+            return Citations(right, words_of(wrong))
+        case _:
+            return NO_CITATIONS
 
 
 def last_report(

@@ -173,6 +173,7 @@ def report_data(report: ExecutiveReport) -> dict[str, Any]:
         "name": report.name,
         "text": report.text,
         "files": list(report.files),
+        "citations": report.citations.text,
         "done": report.is_done,
         "taint": list(report.taint),
     }

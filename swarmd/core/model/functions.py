@@ -149,9 +149,11 @@ class WriteFile(Written):
     @field_validator("path")
     @classmethod
     def _is_not_kept(cls, path: str) -> str:
-        """What stands there is the supervisor's word of what somebody did: nobody may forge it."""
+        """The kept turns are the supervisor's word of what somebody did: nobody may forge them."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        below = parts[1:] if f"{parts[0]}/" == OWN_FILES else parts
+        below = parts[1:] if parts[:1] == [OWN_FILES.rstrip("/")] else parts
+        if not below:
+            raise ValueError(f"names no file: write a name such as {OWN_FILES}notes.md")
         if f"{OWN_FILES}{below[0]}/" == KEPT_TURNS:
             raise ValueError(f"the supervisor alone writes below {KEPT_TURNS}: use another name")
         return path

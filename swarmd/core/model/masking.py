@@ -9,10 +9,12 @@ lines stays as it is, for what is read is cited by line.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
 
 V = TypeVar("V")
@@ -29,71 +31,151 @@ _WORTH_REMEMBERING: Final = range(1_000, 128_000)
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """A kind of secret. It is looked for only where one of `signs` stands, which is cheap to find:
-    a prompt of a hundred thousand characters has none of most."""
+    a prompt of a hundred thousand characters has none of most.
+
+    Its time is to grow as the text does, whoever wrote that: no pattern may read the same
+    characters again from each of many starts.
+    """
 
     signs: tuple[str, ...]
-    pattern: re.Pattern[str]
-    into: str | Callable[[re.Match[str]], str] = MASK
+    masked: Callable[[str], str]
 
 
-def _lines_masked(found: re.Match[str]) -> str:
-    return "\n".join([MASK] * (found[0].count("\n") + 1))
+def _shape(signs: tuple[str, ...], pattern: str, into: str = MASK) -> _Shape:
+    return _Shape(signs, partial(re.compile(pattern).sub, into))
+
+
+# After one of these a word begins, although a letter or a digit stands before it: a character that
+# JSON, a programming language or a URL writes as a letter or a number, and a terminal's colour.
+_ESCAPES: Final = (
+    r"\\[befnrtv0]",
+    r"\\x[0-9A-Fa-f]{2}",
+    r"\\u[0-9A-Fa-f]{4}",
+    r"%[2-7][0-9A-Fa-f]",
+    r"%0[9ADad]",
+    *(rf"[\x1bBbe3]\[[0-9;]{{{length}}}m" for length in range(12)),
+)
+
+
+def _begun(sign: str) -> str:
+    """A pattern of `sign` where no word goes on before it. The sign is compared first, which is
+    cheap, and what stands before it only then.
+    """
+    escaped = "|".join(rf"(?<={escape}{sign})" for escape in _ESCAPES)
+    return rf"{sign}(?:(?<![A-Za-z0-9]{sign})|{escaped})"
 
 
 def _shape_of_prefix(prefix: str, rest: str) -> _Shape:
-    """What begins with a provider's own sign, where no word goes on before it."""
-    sign = re.escape(prefix)
-    return _Shape((prefix,), re.compile(rf"{sign}(?<![A-Za-z0-9_]{sign}){rest}"))
+    """What begins with a provider's own sign. `rest` ends where its characters do: a secret right
+    behind it, which is no word of its own, is masked with it.
+    """
+    return _shape((prefix,), _begun(re.escape(prefix)) + rest)
 
 
-_KEY_NAME: Final = r"(?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+_KEY_NAME: Final = r"(?:[A-Z0-9]{1,32} ){0,4}PRIVATE KEY(?: BLOCK)?"
+_KEY_MARK: Final = re.compile(rf"-{{4,5}} ?(BEGIN|END) {_KEY_NAME} ?-{{4,5}}")
+# From its first line to the end of its last: what lies farther apart is not one key. One of 16,384
+# bits has 12,700 characters.
+_KEY_CHARS_MAX: Final = 16_384
+# Lines of nothing but a key's characters, and the headers of an encrypted one. Before each stands a
+# line break, as it is or escaped, and what quotes a line in a mail or a comment.
+_KEY_LINES: Final = re.compile(
+    r"(?:(?:\\{1,8}[nrt]|[\s>|#*])*+"
+    r"(?:[A-Za-z0-9+/=]{16,}+|(?:Proc-Type|DEK-Info|Comment|Version|Charset|Hash):[^\r\n\\\"]*+))*+"
+)
+
+
+def _without_private_keys(text: str) -> str:
+    """Each with its end, or, where that was cut off, as far as its lines go. All marks are found
+    first: from each beginning on, only the next end is looked at.
+    """
+    marks = list(_KEY_MARK.finditer(text))
+    begins = (mark for mark in marks if mark[1] == "BEGIN")
+    ends = deque(mark.end() for mark in marks if mark[1] == "END")
+    pieces, done = [], 0
+    for begin in begins:
+        if begin.start() >= done:
+            pieces.append(text[done : begin.start()])
+            done = _end_of_key(begin, ends)
+            lines = text.count("\n", begin.start(), done) + 1
+            pieces.append("\n".join([MASK] * lines))
+    return "".join([*pieces, text[done:]])
+
+
+def _end_of_key(begin: re.Match[str], ends: deque[int]) -> int:
+    """`ends` that lie before it are dropped: no later key ends there."""
+    while ends and ends[0] < begin.end():
+        ends.popleft()
+    if ends and ends[0] - begin.start() <= _KEY_CHARS_MAX:
+        return ends[0]
+    lines = _KEY_LINES.match(begin.string, begin.end())
+    return lines.end() if lines else begin.end()
+
+
+_BEARER: Final = "".join(f"[{letter.upper()}{letter}]" for letter in "bearer")
+_TOKEN: Final = "[A-Za-z0-9_-]"
 _SHAPES: Final = (
-    # With its end, or, where that was cut off, as far as lines of nothing but its characters go.
-    _Shape(
-        ("PRIVATE KEY",),
-        re.compile(
-            rf"-----BEGIN {_KEY_NAME}(?:[\s\S]{{0,16384}}?-----END {_KEY_NAME}"
-            r"|(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})*)"
-        ),
-        _lines_masked,
-    ),
+    _Shape(("PRIVATE KEY",), _without_private_keys),
     # The password of a URL. A quotation mark ends it: else one would be taken out of JSON.
-    _Shape(
+    _shape(
         ("://",),
-        re.compile(r"""(://[^\s/:@"'<>]{0,256}:)[^\s/"'<>`\\]{1,1024}@"""),
+        r"""(://[^\s/:@"'<>]{0,256}:)[^\s/"'<>`\\]{1,1024}@""",
         rf"\1{MASK}@",
     ),
     # A digit is asked for, or "Bearer authentication" would be taken for a token.
-    _Shape(
+    _shape(
         ("earer", "EARER"),
-        re.compile(r"(?i)\b(bearer\s+)(?=[A-Za-z._~+/=-]{0,4096}\d)[A-Za-z0-9._~+/=-]{8,}"),
+        rf"({_begun(_BEARER)}\s++)(?=[A-Za-z._~+/=-]*+\d)[A-Za-z0-9._~+/=-]{{8,}}",
         rf"\1{MASK}",
     ),
-    _Shape(
+    _shape(
         ("asic ",),
-        re.compile(r"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?basic\s+)[A-Za-z0-9+/=]{8,}"),
+        r"(?i)(authorization[\\\"']{0,8}\s*+[:=]\s*+[\\\"']{0,8}basic\s++)[A-Za-z0-9+/=]{8,}",
         rf"\1{MASK}",
     ),
-    _Shape(
+    _shape(
         ("secret_access_key", "SECRET_ACCESS_KEY", "SecretAccessKey"),
-        re.compile(r"(?i)(secret_?access_?key[\"']?\s*[:=]\s*[\"']?)[A-Za-z0-9/+]{40}"),
+        r"(?i)(secret_?access_?key[\\\"']{0,8}\s*+[:=]\s*+[\\\"']{0,8})[A-Za-z0-9/+]{40,}",
         rf"\1{MASK}",
     ),
-    _Shape(("eyJ",), re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),  # a JSON web token
+    # A JSON web token. It is looked for once in each run of its characters, and there from the
+    # first sign on: from a later one, it would end at the same place.
+    _shape(
+        ("eyJ",),
+        rf"(?<!{_TOKEN})(?>({_TOKEN}*?){_begun('eyJ')}){_TOKEN}{{10,}}+"
+        rf"\.eyJ{_TOKEN}{{10,}}+\.{_TOKEN}{{10,}}",
+        rf"\1{MASK}",
+    ),
     _shape_of_prefix("sk-", r"[A-Za-z0-9_-]{8,}"),  # OpenAI, Anthropic, OpenRouter and others
     _shape_of_prefix("sk_live_", r"[A-Za-z0-9]{8,}"),
     _shape_of_prefix("rk_live_", r"[A-Za-z0-9]{8,}"),
     _shape_of_prefix("gsk_", r"[A-Za-z0-9]{20,}"),
     _shape_of_prefix("xai-", r"[A-Za-z0-9]{20,}"),
     _shape_of_prefix("hf_", r"[A-Za-z0-9]{30,}"),
-    _shape_of_prefix("AIza", r"[A-Za-z0-9_-]{35}"),
-    _Shape(("gh",), re.compile(r"gh(?<![A-Za-z0-9_]gh)[opsru]_[A-Za-z0-9]{30,}")),
+    _shape_of_prefix("AIza", r"[A-Za-z0-9_-]{35,}"),
+    _shape_of_prefix("gh", r"[opsru]_[A-Za-z0-9]{30,}"),
     _shape_of_prefix("github_pat_", r"[A-Za-z0-9_]{20,}"),
     _shape_of_prefix("glpat-", r"[A-Za-z0-9_-]{20,}"),
-    _shape_of_prefix("npm_", r"[A-Za-z0-9]{36}"),
+    _shape_of_prefix("npm_", r"[A-Za-z0-9]{36,}"),
     _shape_of_prefix("xox", r"[abeoprs]-[A-Za-z0-9-]{10,}"),
     *(_shape_of_prefix(f"A{kind}IA", r"[0-9A-Z]{16}(?![0-9A-Za-z])") for kind in "KS"),
 )
+
+
+def _spellings(secret: str) -> set[str]:
+    """The secret as it is, and as it stands in JSON, and in JSON within a text of JSON."""
+    spelled = {secret}
+    for _ in range(2):
+        spelled |= {json.dumps(one, ensure_ascii=a)[1:-1] for one in spelled for a in (True, False)}
+    return spelled
+
+
+def _mask_piece(text: str, known: Iterable[str], shapes: Iterable[_Shape]) -> str:
+    for secret in known:
+        text = text.replace(secret, MASK)
+    for shape in shapes:
+        text = shape.masked(text)
+    return text
 
 
 class Masking:
@@ -103,7 +185,8 @@ class Masking:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # Longest first: a secret that is the beginning of another would leave the other's rest.
-        known = {one for one in secrets if len(one) >= SECRET_CHARS_MIN and one not in MASK}
+        fit = [one for one in secrets if len(one) >= SECRET_CHARS_MIN and one not in MASK]
+        known = {spelling for one in fit for spelling in _spellings(one)}
         self._known = tuple(sorted(known, key=lambda one: (-len(one), one)))
         # A turn's prompt holds what the one before it held, and each passes here several times.
         self._remembered = lru_cache(_REMEMBERED)(self._mask_text)
@@ -122,17 +205,12 @@ class Masking:
         return text
 
     def _mask_once(self, text: str) -> str:
+        known = [secret for secret in self._known if secret in text]
+        shapes = [shape for shape in _SHAPES if any(sign in text for sign in shape.signs)]
+        if not known and not shapes:
+            return text
         # What is masked already is not looked into, whatever the secrets are.
-        return MASK.join(map(self._mask_piece, text.split(MASK)))
-
-    def _mask_piece(self, text: str) -> str:
-        for secret in self._known:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        for shape in _SHAPES:
-            if any(sign in text for sign in shape.signs):
-                text = shape.pattern.sub(shape.into, text)
-        return text
+        return MASK.join(_mask_piece(piece, known, shapes) for piece in text.split(MASK))
 
     def value(self, value: V) -> V:
         """With every text in it masked, wherever it stands in containers and dataclasses; the same

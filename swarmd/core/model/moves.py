@@ -7,10 +7,12 @@ back as a correction, never half done. Field descriptions are part of every prom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from swarmd.core.model.charter import (
     LIST_MAX,
@@ -30,6 +32,10 @@ from swarmd.core.model.written_acts import AgentsAct
 # Less is a loop that pays for a call each few seconds; more than a day is no wait but an end.
 WAIT_SECONDS_MIN: Final = 10
 WAIT_SECONDS_MAX: Final = 86_400
+
+# Of a function's arguments. What serialises a move gives up at 255 levels, and no function has ten.
+ARGS_DEPTH_MAX: Final = 32
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
 class Say(Written):
@@ -93,6 +99,34 @@ class Use(Written):
     move: Literal["use"]
     function: FunctionName
     args: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("args")
+    @classmethod
+    def _can_be_kept(cls, args: dict[str, Any]) -> dict[str, Any]:
+        """A move is kept as JSON in UTF-8, also where its function is none of the agent's and
+        nothing else looks at its arguments.
+        """
+        if not _is_plain_json(args, ARGS_DEPTH_MAX):
+            raise ValueError(
+                "must be JSON of whole characters (no half of a surrogate pair) and finite "
+                f"numbers, at most {ARGS_DEPTH_MAX} levels deep"
+            )
+        return args
+
+
+def _is_plain_json(value: Any, depth: int) -> bool:
+    parts = _parts_of(value)
+    if parts is not None:
+        return depth > 0 and all(_is_plain_json(part, depth - 1) for part in parts)
+    if isinstance(value, str):
+        return value.isascii() or _HALF_PAIR.search(value) is None
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _parts_of(value: Any) -> Sequence[Any] | None:
+    if isinstance(value, Mapping):
+        return [*value, *value.values()]
+    return value if isinstance(value, list | tuple) else None
 
 
 class Wait(Written):

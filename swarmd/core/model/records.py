@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
@@ -58,6 +58,28 @@ class Mission:
 
 
 @dataclass(frozen=True, slots=True)
+class Citations:
+    """Of one report, as the runtime looked them up: how many are right, and what is wrong with
+    each of the others.
+    """
+
+    right: int = 0
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For people and models; empty where nothing is cited."""
+        count = self.right + len(self.wrong)
+        if not count:
+            return ""
+        head = f"{self.right} of {count} citations have words of their claim in the cited lines"
+        return f"{head}; not so: {'; '.join(self.wrong)}" if self.wrong else head
+
+
+NO_CITATIONS: Final = Citations()
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutiveReport:
     """The last report of an executive of a mission; `is_done` when it was its final one."""
 
@@ -67,6 +89,7 @@ class ExecutiveReport:
     files: tuple[str, ...] = ()
     is_done: bool = False
     taint: tuple[str, ...] = ()  # what its author had read of what nobody vouches for
+    citations: Citations = NO_CITATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,14 @@ from swarmd.core.model.chain import Record, canonical, sha256
 from swarmd.core.model.lineage import Fence, Stop, StopKind
 from swarmd.core.model.names import AgentId, Authority
 from swarmd.core.model.privileges import Revocation
-from swarmd.core.model.records import Approval, ExecutiveReport, Forgetting, Override, Trouble
+from swarmd.core.model.records import (
+    Approval,
+    Citations,
+    ExecutiveReport,
+    Forgetting,
+    Override,
+    Trouble,
+)
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.versions import check_record, only_known
 
@@ -218,15 +225,28 @@ def _revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
     )
 
 
+def _citations_row(citations: Citations) -> tuple[int, tuple[str, ...]]:
+    return citations.right, citations.wrong
+
+
 def _report_text(report: ExecutiveReport) -> str:
     return json.dumps(
-        [report.agent, report.name, report.text, report.files, report.is_done, report.taint]
+        [
+            report.agent,
+            report.name,
+            report.text,
+            report.files,
+            report.is_done,
+            report.taint,
+            *_citations_row(report.citations),
+        ]
     )
 
 
 def _report_of(_: str, text: str) -> ExecutiveReport:
-    agent, name, said, files, is_done, *more = json.loads(text)
-    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(*more[:1]))
+    agent, name, said, files, is_done, taint, right, wrong, *_ = json.loads(text)
+    found = Citations(right, tuple(wrong))
+    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(taint), found)
 
 
 def _board_of(_: str, text: str) -> Procedure:
@@ -257,7 +277,17 @@ def _board_record(procedure: Procedure) -> Record:
 
 
 def _report_record(report: ExecutiveReport) -> Record:
-    said = sha256(canonical([report.name, report.text, report.files, report.taint]))
+    said = sha256(
+        canonical(
+            [
+                report.name,
+                report.text,
+                report.files,
+                report.taint,
+                *_citations_row(report.citations),
+            ]
+        )
+    )
     return {report.agent: f"{'done' if report.is_done else 'open'}:{said}"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -17,6 +17,7 @@ from swarmd.core.agent import results
 from swarmd.core.agent.turn import (
     Acting,
     Briefing,
+    Output,
     act,
     asked_for,
     directed,
@@ -36,6 +37,7 @@ from swarmd.ports.stores import LOST, Used
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.model_call import Mind, ThoughtFailedError
 from swarmd.runtime.turn.render import PromptRenderer
+from swarmd.runtime.turn.report_check import check_citations
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
 from swarmd.runtime.turn.world import Gathered, World
 
@@ -54,6 +56,7 @@ class TurnSteps:
     gathered: Gathered
     render: PromptRenderer
     _is_thinking: bool = False  # its last answer was a thought and nothing else
+    _may_mend: bool = True  # a final report with wrong citations is given back once
 
     async def run(self) -> None:
         """Until the agent has nothing more to see, or has reported at a bound."""
@@ -94,6 +97,7 @@ class TurnSteps:
         if self.acting.agent.is_seat or is_told:
             return
         self.render.ask_for_report(used_up)
+        self._may_mend = False
         for move in await self._last_moves(mind):
             if isinstance(move, Report):
                 self._note_moves((move,))
@@ -180,8 +184,23 @@ class TurnSteps:
                 briefings.append(meaning)
             case FunctionCall():
                 return await self._call(move, meaning)
+            case _ if isinstance(move, Report):
+                return await self._report(move, meaning)
             case _:
                 self.gathered.say(*meaning)
+        return None
+
+    async def _report(self, move: Report, outputs: Sequence[Output]) -> Mapping[str, Any] | None:
+        """Send it with what the runtime finds of its citations. A final one with wrong citations
+        is given back once in a turn: nobody above can see a line that is off by one.
+        """
+        found = await check_citations(self.world.files, self.acting, move.text)
+        if found.wrong and move.done and self._may_mend:
+            self._may_mend = False
+            return results.given_back(move, found)
+        said = {"citations": asdict(found)} if found.text else {}
+        for channel, message in outputs:
+            self.gathered.say((channel, replace(message, data={**message.data, **said})))
         return None
 
     async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:

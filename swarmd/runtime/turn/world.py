@@ -14,6 +14,7 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.provenance import stamped
+from swarmd.ports.files import Files
 from swarmd.ports.stores import WorkerStore
 from swarmd.runtime.recording import NOTHING_RECORDED, Recording
 from swarmd.runtime.turn.functions import Handlers
@@ -36,6 +37,7 @@ class World:
     recording: Recording = NOTHING_RECORDED
     # Of seats whose request has gone out: what the supervisor is to be told of it.
     sent: dict[AgentId, Message] = field(default_factory=dict)
+    files: Files | None = None  # of missions; `None` where this host has none
 
 
 @dataclass(slots=True)

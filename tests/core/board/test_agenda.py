@@ -270,6 +270,19 @@ def test_a_charter_replaces_an_executive_in_one_motion_and_the_board_is_not_call
     assert _is_working(w), "it was the board's own decision"
 
 
+def test_a_charter_replaces_two_executives_and_both_end() -> None:
+    w, (one, two, three) = _working("one", "two", "three")
+    w.report(one, "I need cli.md", done=False)
+    _rests(w, "one")
+    motion = _charter("better", "faster")
+    for executive, ends in zip(motion["executives"], ("one", "two"), strict=True):
+        executive["replaces"] = ends
+    w.carry(motion)
+    assert {one.id, two.id} <= set(w.swarm.lineage.fences)
+    assert three.id not in w.swarm.lineage.fences
+    assert [e.name for e in w.swarm.executives(MISSION)][3:] == ["better", "faster"]
+
+
 @pytest.mark.parametrize("replaced", ["nobody", "kid"])
 def test_a_charter_that_replaces_what_is_no_executive_creates_nobody(replaced: str) -> None:
     w, (one, _) = _working("one", "two")

@@ -202,6 +202,23 @@ def test_a_delivery_is_the_text_and_then_the_reports_in_the_order_named() -> Non
     assert mission.result == "Summary.\n\nreport of two\n\nreport of one"
 
 
+def test_what_the_runtime_found_wrong_in_a_report_is_shown_to_the_board_and_delivered() -> None:
+    w = world()
+    w.carry(_charter({"name": "one"}, {"name": "two"}))
+    one, two = w.swarm.executives(MISSION)
+    w.report(one, "All of it.", citations={"right": 1, "wrong": ["a.md:9: the file has 6 lines"]})
+    w.report(two, "The rest.", citations={"right": 2, "wrong": []})
+    said = "1 of 2 citations have words of their claim in the cited lines; not so: a.md:9"
+    (call,) = posts(w.changes, inbox(AgentId(w.swarm.boards[MISSION].called[0])))[-1:]
+    shown = {report["agent"]: report["citations"] for report in call.data["call"]["reports"]}
+    assert shown[one.id].startswith(said)
+    assert shown[two.id].startswith("2 of 2")
+    w.carry(_deliver("one", "two"))
+    result = w.swarm.missions[MISSION].result
+    assert f"All of it.\n\n[swarmd: of one's report, {said}" in result
+    assert result.endswith("The rest.")
+
+
 def test_a_rejection_ends_the_mission_with_its_reason() -> None:
     w = world()
     w.carry({"motion": "reject", "reason": "no files were given"})

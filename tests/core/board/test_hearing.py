@@ -212,6 +212,16 @@ def test_a_word_that_comes_while_a_motion_is_asked_for_is_heard_by_its_proposer(
     assert board(w).stage == "working"
 
 
+@pytest.mark.parametrize("sender", ["two", "a-nobody", "clerk", "supervisor", SEATS[1]])
+def test_what_an_agent_says_in_the_boards_room_is_no_operators_word(sender: str) -> None:
+    w, _, two = reviewing()
+    before, by = board(w), two.id if sender == "two" else sender
+    said = w.hear(BOARD_ROOM, by, Kind.SAY, {}, text="Reject it.", mission=MISSION)
+    assert (said, board(w)) == ([], before)
+    say(w, "Reject it.")
+    assert board(w) != before, "an operator's is heard"
+
+
 def test_a_word_that_comes_while_its_proposer_responds_is_heard_by_all_who_vote() -> None:
     w = opened()
     propose(w, charter("one"))
@@ -269,7 +279,8 @@ def test_in_the_full_procedure_too() -> None:
 def test_an_operator_who_speaks_without_end_ends_a_mission_in_bounded_calls() -> None:
     """In each phase of each motion, and before each answer."""
     w = opened(falls_max=3)
-    number, called = 0, 0
+    number, called, votes = 0, 0, HEARINGS_MAX + 1
+    bound = 3 * (CORRECTIONS_MAX + len(SEATS) + votes * (1 + len(SEATS)))
     while w.swarm.missions[MISSION].ending is None:
         number += 1
         say(w, f"word {number}")
@@ -282,9 +293,8 @@ def test_an_operator_who_speaks_without_end_ends_a_mission_in_bounded_calls() ->
             called += len(calls(keep(w)))
         else:
             called += len(calls(w.answer(MISSION, Kind.VOTE, choice="yes")))
+        assert called <= bound
     assert "an operator has spoken" in w.swarm.missions[MISSION].reason
-    votes = HEARINGS_MAX + 1
-    assert called <= 3 * (CORRECTIONS_MAX + len(SEATS) + votes * (1 + len(SEATS)))
 
 
 def test_the_arguments_of_an_operator_who_speaks_without_end_are_the_newest() -> None:

@@ -99,6 +99,17 @@ def test_what_gives_anything_is_put_to_the_bench() -> None:
     assert w.swarm.approvals == {}
 
 
+def test_a_sort_that_takes_a_persons_permission_is_put_to_the_bench() -> None:
+    """Its proposer has read what nobody vouches for, and is told so before it may mean it."""
+    w, (id,), _ = asked("a")
+    motion = {"motion": "sort", "reason": "r", "deny": [id]}
+    (again,) = calls(w.answer(MISSION, Kind.PROPOSAL, motion=motion, taint=["file"]))
+    assert "needs an operator's permission" in again.data["call"]["correction"]
+    changes = w.answer(MISSION, Kind.PROPOSAL, motion=motion, taint=["file"])
+    assert board(w).phase == "debate"
+    assert [call.to for call in calls(changes)] == list(SEATS[1:])
+
+
 def test_each_request_is_sorted_or_the_sort_is_given_back() -> None:
     w, (first, second), _ = asked("a", "b")
     (call,) = calls(sort(w, deny=[first]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -32,15 +33,43 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
-@pytest.mark.parametrize("around", ["{}", "the key is {}.", '{{"key":"{}"}}', "KEY={}\n", "({})"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "the key is {}.",
+        '{{"key":"{}"}}',
+        "KEY={}\n",
+        "({})",
+        "MY_KEY_{}",
+        "\u00e9{}",
+        # A character of JSON, of a program's text and of a URL that ends with a letter or a digit.
+        '{{"text":"key:\\n{}"}}',
+        '{{"text":"a\\t{}\\u00e9{}"}}',
+        '{{"text":"{{\\"text\\":\\"key:\\\\n{}\\"}}"}}',
+        "b'\\xe9{}'",
+        "?key%3D{}%0A{}",
+        # In colour.
+        "\x1b[1m{}\x1b[0m",
+        "\\u001b[38;5;196m{} \\033[1m{}",
+    ],
+)
 def test_what_has_the_shape_of_a_secret_is_masked(secret: str, around: str) -> None:
-    masked = Masking().text(around.format(secret))
-    assert masked == around.format(MASK)
+    masked = Masking().text(around.format(*[secret] * 2))
+    assert masked == around.format(*[MASK] * 2)
 
 
 def test_a_key_that_the_process_holds_is_masked_whatever_its_shape() -> None:
     masking = Masking([KEY, KEY + "-longer", "", "no"])
     assert masking.text(f"{KEY} x{KEY}y no {KEY}-longer") == f"{MASK} x{MASK}y no {MASK}"
+
+
+def test_a_key_that_json_writes_otherwise_is_masked_there_too() -> None:
+    key = 'p"ss\\w\u00f6rd-1'
+    for dumped in (json.dumps(key), json.dumps(key, ensure_ascii=False)):
+        assert Masking([key]).text(f'{{"key": {dumped}}}') == f'{{"key": "{MASK}"}}'
+        within = json.dumps(f'{{"key": {dumped}}}')
+        assert Masking([key]).text(within) == json.dumps(f'{{"key": "{MASK}"}}')
 
 
 def test_of_a_url_the_password_alone_is_masked() -> None:
@@ -50,7 +79,12 @@ def test_of_a_url_the_password_alone_is_masked() -> None:
 
 def test_a_header_keeps_its_name() -> None:
     said = "Authorization: Bearer abc.def-0123456789\nauthorization: Basic dXNlcjpwYXNzd29yZA=="
-    assert Masking().text(said) == f"Authorization: Bearer {MASK}\nauthorization: Basic {MASK}"
+    expected = f"Authorization: Bearer {MASK}\nauthorization: Basic {MASK}"
+    assert Masking().text(said) == expected
+    in_json = json.dumps(json.dumps({"text": said.replace("Authorization: ", "\n")}))
+    assert json.dumps({"text": expected.replace("Authorization: ", "\n")}) == json.loads(
+        Masking().text(in_json)
+    )
 
 
 def test_a_private_key_is_masked_line_by_line_so_that_line_numbers_stay() -> None:
@@ -62,6 +96,31 @@ def test_a_private_key_is_masked_line_by_line_so_that_line_numbers_stay() -> Non
     assert Masking().value(lines[:-2]) == ["before", *[MASK] * 3]
 
 
+LINES = ["QUJDREVG" * 8, "QUJDREVH" * 8]
+HEADED = ["Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-128-CBC,0123456789ABCDEF", *LINES]
+
+
+@pytest.mark.parametrize("lines", [LINES, HEADED], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("before", ["", "> ", "    ", "# ", " * ", "> > "])
+@pytest.mark.parametrize("has_end", [True, False])
+def test_a_private_key_is_masked_however_its_lines_are_quoted(
+    lines: list[str], before: str, has_end: bool
+) -> None:
+    ending = ["-----END RSA PRIVATE KEY-----"] if has_end else []
+    key = [before + line for line in ["-----BEGIN RSA PRIVATE KEY-----", *lines, *ending]]
+    masked = Masking().text("\n".join(["before", *key, "behind it"]))
+    assert "QUJDREV" not in masked
+    assert masked.split("\n") == ["before", before + MASK, *[MASK] * (len(key) - 1), "behind it"]
+    assert "QUJDREV" not in Masking().text(json.dumps("\r\n".join(key)))
+
+
+def test_of_a_key_longer_than_any_its_lines_are_masked_and_not_what_follows() -> None:
+    long = ["-----BEGIN PGP PRIVATE KEY BLOCK-----", *LINES * 200]
+    said = "\n".join([*long, "and then: a long text.", "-----END PGP PRIVATE KEY BLOCK-----"])
+    masked = Masking().text(said).split("\n")
+    assert masked == [*[MASK] * len(long), "and then: a long text.", said.split("\n")[-1]]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -69,6 +128,8 @@ def test_a_private_key_is_masked_line_by_line_so_that_line_numbers_stay() -> Non
         "http://localhost:8080/v1 and redis://host:6379/0",
         '{"url":"http://localhost:8080","mail":"a@b.example"}',
         "task-oriented-agents and risk-averse-behaviour, disk-based-storage",
+        "ask-for-permission, a task-list-of-ten, risk-free-trials; C:\\task-lists \\ask-for-much",
+        json.dumps("a list:\n\task-for-permission\r\nrisk-free-trials\u00e9task-list-of-ten"),
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "a" * 64,
         "AKIA is the prefix; eyJ begins many.",

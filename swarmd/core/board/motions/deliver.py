@@ -51,7 +51,10 @@ def decide_deliver(draft: Draft, carried: Carried) -> Denied | None:
             return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
         chosen.append(found[0])
     parts = [motion.text.strip()] if motion.text.strip() else []
-    parts += [report.text.strip() for report in chosen]
+    for report in chosen:
+        parts.append(report.text.strip())
+        if report.citations.wrong:
+            parts.append(f"[swarmd: of {report.name}'s report, {report.citations.text}]")
     text = "\n\n".join(parts)
     mission = draft.swarm.missions[carried.mission]
     queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text=text)

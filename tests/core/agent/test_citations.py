@@ -1,0 +1,91 @@
+"""Citations of a report, and whether what is cited stands there."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarmd.core.agent.citations import (
+    CITATIONS_MAX,
+    SPAN_MAX,
+    Citation,
+    Window,
+    checked,
+    citations_in,
+    fault_of,
+)
+
+FILE = [
+    "# Leases",
+    "",
+    "A host renews its lease every 3 seconds.",
+    "It expires after ten, by the server's clock.",
+    "",
+    "Whoever could not renew starts no new call.",
+]
+
+
+def fault(text: str) -> str:
+    (cited,) = citations_in(text)
+    start, count = cited.window
+    return fault_of(cited, Window(start, FILE[start - 1 : start - 1 + count], len(FILE)))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Leases last ten seconds (docs/redis.md:54).", ["docs/redis.md:54"]),
+        ("| 900 s | `limits.yaml:83` |", ["limits.yaml:83"]),
+        ("see docs/a.md:3-5 and docs/b.md:7–9", ["docs/a.md:3-5", "docs/b.md:7-9"]),
+        ("twice a.md:3 and a.md:3", ["a.md:3"]),
+        ("http://example.com:8080/x and localhost:6379 and 10:30 and redis://a.b:1", []),
+        ("user@host.org:22", []),
+        (f"a.md:1-{SPAN_MAX + 2}", []),
+    ],
+)
+def test_what_is_a_citation(text: str, named: list[str]) -> None:
+    assert [cited.text for cited in citations_in(text)] == named
+
+
+def test_a_report_with_very_many_is_looked_up_in_part() -> None:
+    assert len(citations_in("\n".join(f"a.md:{n}" for n in range(1, 999)))) == CITATIONS_MAX
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A host renews every few seconds (redis.md:3).",
+        "Who cannot renew starts nothing: redis.md:6",
+        "After three missed renewals it expires (redis.md:3-4).",
+        "redis.md:4",  # nothing is claimed
+        "| every 3 s | redis.md:3 |",
+    ],
+)
+def test_a_citation_that_stands_there_is_right(text: str) -> None:
+    assert fault(text) == ""
+
+
+def test_a_line_that_is_off_is_named_with_the_line_that_was_meant() -> None:
+    said = fault("It expires after ten (redis.md:5).")
+    assert said == "redis.md:5: no word of the claim stands there, but in line 4"
+
+
+def test_a_line_that_is_not_there_a_file_that_is_not_and_words_that_are_nowhere() -> None:
+    assert fault("renews (redis.md:60)") == "redis.md:60: the file has 6 lines"
+    assert fault("renews (redis.md:0)") == "redis.md:0: the file has 6 lines"
+    assert fault("Whales migrate (redis.md:3)") == "redis.md:3: no word of the claim stands there"
+    assert fault_of(Citation("x.md", 1, 1), None) == "x.md:1: no such file of yours"
+
+
+def test_each_citation_of_a_line_has_the_claim_before_it() -> None:
+    first, second = citations_in("Hosts renew (a.md:1), and whales migrate (a.md:2).")
+    assert "renew" in first.stems
+    assert "renew" not in second.stems
+    assert "whale" in second.stems
+
+
+def test_the_count_is_told_and_what_is_wrong_with_each_of_the_others() -> None:
+    assert checked([]).text == ""
+    assert checked(["", ""]).text == "2 of 2 citations have words of their claim in the cited lines"
+    assert checked(["", "a.md:9: the file has 6 lines"]).text.endswith(
+        "not so: a.md:9: the file has 6 lines"
+    )
