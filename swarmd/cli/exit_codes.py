@@ -6,11 +6,10 @@ Invariant: every verb ends with one of these, and a reader of `--json` finds the
 
 from __future__ import annotations
 
-import json
 from enum import IntEnum
 from typing import Final, TextIO
 
-from swarmd.cli.render.text import plain
+from swarmd.cli.render.text import json_text, plain
 from swarmd.core.model.names import MissionState
 from swarmd.errors import (
     DeclarationError,
@@ -89,7 +88,7 @@ def complain(what: str, hint: str, code: Exit, *, as_json: bool, to: TextIO) -> 
     """One clear line and what to do next, on standard error; with `--json` one object."""
     if as_json:
         error = {"code": code.name, "message": what, "hint": hint}
-        print(json.dumps({"error": error}, ensure_ascii=False), file=to)
+        print(json_text({"error": error}), file=to)
         return
     print(f"swarmd: {plain(what, multiline=True)}", file=to)
     if hint:

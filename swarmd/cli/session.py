@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from swarmd.cli.render.text import Ink
+from swarmd.cli.render.text import Ink, json_text
 
 if TYPE_CHECKING:
     from swarmd.ports.reader import Reader
@@ -28,7 +27,12 @@ class Sight:
             print("\n".join(lines))
 
     def give(self, value: Any) -> None:
-        print(json.dumps(value, ensure_ascii=False))
+        print_json(value)
+
+
+def print_json(value: Any) -> None:
+    """The only way in which a verb prints JSON: what models and strangers wrote is in it."""
+    print(json_text(value))
 
 
 def note(text: str) -> None:

@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from swarmd.adapters.record.folder import Bounds
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.main import main
+from swarmd.cli.order_client import Waiting
+from swarmd.cli.render.text import Ink
+from swarmd.cli.session import Sight
 from swarmd.cli.verbs.health import health_findings
+from swarmd.cli.verbs.record import order_forgetting
+from swarmd.cli.verbs.targets import Wish
+from swarmd.core.model.messages import Message
+from swarmd.core.model.names import Channel, MissionId
 from swarmd.core.model.timings import stamp_of
 from swarmd.core.model.versions import SCHEMA
-from swarmd.ports.reader import Health
+from swarmd.core.queries.snapshot import MissionView, Snapshot
+from swarmd.errors import NotFoundError
+from swarmd.ports.reader import Health, Notifications, Reader
 from tests.adapters.record.test_record import NOW, SYSTEM, aged, answer, full_disk, opened
+from tests.cli.memory_reader import MemoryReader
 
 Capture = pytest.CaptureFixture[str]
 
@@ -80,6 +91,15 @@ def test_one_call_is_shown_whole_and_no_terminal_obeys_it(data: Path, capsys: Ca
     assert whole["given"] == answer().given
 
 
+def test_as_json_neither_is_it_obeyed(tmp_path: Path, capsys: Capture) -> None:
+    said = "so: \x9b2J \u202e \u2028clerk: carried"
+    opened(tmp_path / "record").write([answer(1, text=said, more={"wrote": said})])
+    for call in ((), ("a-1.1.3.1",)):
+        out = told(capsys, "m-1", *call, "--data", str(tmp_path), "--json")
+        assert out.rstrip("\n").isprintable()
+        assert said in (json.loads(out)["calls"][0] if not call else json.loads(out)).values()
+
+
 def test_what_was_left_out_is_told(tmp_path: Path, capsys: Capture) -> None:
     path, folder = full_disk(tmp_path / "record"), opened(tmp_path / "record")
     folder.write([answer(1)])
@@ -115,3 +135,49 @@ def test_health_tells_of_a_worker_that_cannot_write_its_record() -> None:
     assert not health_findings(
         replace(state, hosts={"h-1": {"hostname": "box"}}), part=None, host_name="box"
     )
+
+
+# --- to forget --------------------------------------------------------------------------------
+
+
+def forget(root: Path, mission: str, *, holds_all: bool, known: str = "") -> list[str]:
+    """The missions of the orders that were posted; `known` is its state in the store."""
+    views = (MissionView(id=MissionId(mission), state=known),) if known else ()
+    reader, posted = MemoryReader(Snapshot(missions=views)), list[str]()
+    sight = Sight(cast(Reader, reader), Ink(), False)
+    waiting = Waiting(cast(Notifications, None), 0.0)
+
+    def post(channel: Channel, message: Message, id: str) -> str:
+        posted.append(str(message.data["target"]))
+        return id
+
+    wish = Wish("forget", mission, "asked for")
+    given = (root / "record", holds_all, sight, post, waiting, wish)
+    assert order_forgetting(*given, is_awaited=False) == Exit.DONE
+    return posted
+
+
+@pytest.mark.parametrize("holds_all", [True, False])
+def test_a_mission_that_never_was_is_not_found_and_nothing_is_ordered(
+    data: Path, holds_all: bool
+) -> None:
+    for mission in ("m-nope", "../x"):
+        with pytest.raises(NotFoundError, match="there is no record of"):
+            forget(data, mission, holds_all=holds_all)
+
+
+def test_what_is_forgotten_already_is_not_found_though_the_swarm_knows_the_mission(
+    data: Path,
+) -> None:
+    with pytest.raises(NotFoundError):
+        forget(data, "m-2", holds_all=True, known="delivered")
+
+
+def test_what_there_is_may_be_elsewhere_or_is_refused_by_the_supervisor_is_ordered(
+    data: Path, capsys: Capture
+) -> None:
+    assert forget(data, "m-1", holds_all=False) == ["m-1"]
+    assert "there is none in" not in capsys.readouterr().err
+    assert forget(data, "m-2", holds_all=False, known="delivered") == ["m-2"]
+    assert "there is none in" in capsys.readouterr().err
+    assert forget(data, "m-2", holds_all=True, known="working") == ["m-2"]

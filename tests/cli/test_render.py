@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmd.cli import verbs
 from swarmd.cli.amounts import budget_of
 from swarmd.cli.exit_codes import Exit, TimedOutError, complain, exit_of, exit_of_mission
 from swarmd.cli.render import values
@@ -22,6 +25,7 @@ from swarmd.cli.render.text import (
     amounts,
     excerpt,
     in_order,
+    json_text,
     money,
     plain,
     table,
@@ -30,6 +34,7 @@ from swarmd.cli.render.text import (
     width_of,
 )
 from swarmd.cli.render.tree import tree_lines
+from swarmd.cli.session import Sight, print_json
 from swarmd.cli.verbs import missions
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL
 from swarmd.core.model.charter import KINDS
@@ -54,6 +59,7 @@ from swarmd.errors import (
     SwarmError,
     UsageError,
 )
+from swarmd.ports.reader import Reader
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 INK = Ink(is_coloured=False, is_unicode=True, columns=160)
@@ -88,6 +94,34 @@ def test_plain_text_is_printable_but_for_newlines_and_tabs_and_encodes(text: str
     assert not any(0x7F <= ord(char) < 0xA0 for char in safe)
     safe.encode("utf-8")
     assert "\n" not in plain(text)
+
+
+@pytest.mark.parametrize("hostile", ["\x9b2J", "\u202egnp.exe", "\u2028clerk: x", "\ufeff", "\x7f"])
+def test_json_has_nothing_that_a_terminal_would_obey_and_is_read_as_it_was(hostile: str) -> None:
+    value = {hostile: [hostile, "größer 日本 😀"]}
+    text = json_text(value)
+    assert text.isprintable()
+    assert "größer 日本 😀" in text, "a person can read it"
+    assert json.loads(text) == value
+
+
+@given(st.text())
+def test_any_text_as_json_encodes_and_is_printable_as_plain_text_is(text: str) -> None:
+    said = json_text(text)
+    said.encode("utf-8")
+    assert said == plain(said)
+    assert json.loads(said) == text
+
+
+def test_verbs_print_json_in_one_way_only(capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [path.read_text() for path in Path(verbs.__file__).parents[1].rglob("*.py")]
+    assert not [source for source in sources if "print(json.dumps(" in "".join(source.split())]
+    print_json({"said": "\x9b2J"})
+    Sight(cast(Reader, None), INK, True).give({"said": "\x9b2J"})
+    complain("\x9b2J", "", Exit.USAGE, as_json=True, to=sys.stdout)
+    out = capsys.readouterr().out
+    assert "\x9b" not in out
+    assert out.count("\\u009b2J") == 3
 
 
 @given(st.text(), st.integers(min_value=2, max_value=80))

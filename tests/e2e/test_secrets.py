@@ -30,6 +30,7 @@ from swarmd.cli.verbs import remote
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.masking import MASK
 from swarmd.core.model.names import FIRST, MissionId
+from swarmd.errors import NotFoundError
 from swarmd.settings import Settings
 from tests.core.model.test_masking import PEM, SECRETS
 from tests.e2e.swarm_process import MISSION_SECONDS, READY_SECONDS, short_folder
@@ -197,5 +198,7 @@ async def test_planted_secrets_are_found_nowhere_and_their_record_is_forgotten(
             with anyio.fail_after(10):
                 while (data / "record" / M).exists():
                     await anyio.sleep(0.05)
+            with pytest.raises(NotFoundError):
+                await in_thread(record_verb.forget, settings, order, M)
             assert_clean({"the store": await everything_stored(process)}, settings.secret)
     assert f"{M}: its record is deleted" in capsys.readouterr().out

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -12,11 +13,11 @@ from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.record.recorder import Recorder
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, inbox
-from swarmd.core.model.exchange import Piece
+from swarmd.core.model.exchange import MoveCall, Piece
 from swarmd.core.model.functions import TREE_LIST, FunctionCall, ListTree
 from swarmd.core.model.masking import MASK, Masking
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.moves import MOVE
+from swarmd.core.model.moves import MOVE, Move
 from swarmd.core.model.names import OPERATOR, AgentId, MissionId
 from swarmd.core.model.records import Forgetting
 from swarmd.core.model.tables import FORGETTINGS
@@ -30,6 +31,7 @@ from swarmd.runtime.turn.functions import call_function
 from swarmd.runtime.turn.masked import MaskedModel, masked_handlers
 from swarmd.runtime.turn.step_journal import Reserve
 from tests.adapters.record.test_record import NOW, answer, opened
+from tests.core.model.test_masking import PEM, SECRETS
 from tests.core.swarm_builder import MISSION, world
 from tests.runtime.test_model_call import AGENT, REPORT, Thinking, failing, render, thinking
 from tests.runtime.test_step_journal import ONE, Done
@@ -175,6 +177,58 @@ async def test_a_model_is_asked_and_answers_without_secrets() -> None:
     assert isinstance(outcome, Answered)
     assert outcome.moves[0].model_dump()["text"] == f"it is {MASK}"
     assert outcome.text == f"wrote {MASK}"
+
+
+def planted(kind: Any, secret: str) -> Any:
+    """A value of this type with the secret in each of its texts. A type that is not known here
+    fails, so that a new field of an outcome is looked at.
+    """
+    if kind is str:
+        return f"a {secret} b"
+    if get_origin(kind) is tuple:
+        return (planted(get_args(kind)[0], secret),)
+    if kind == Move:
+        return MOVE.validate_python({"move": "report", "text": secret, "done": True})
+    if is_dataclass(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        texts = {one.name: planted(hints[one.name], secret) for one in fields(kind) if one.init}
+        return cast(Any, kind)(**texts)
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    assert kind in (int, bool, int | None, float | None), f"{kind}: may it hold a secret?"
+    return 0
+
+
+@pytest.mark.parametrize("secret", [KEY, SECRETS["an API key"]])
+@pytest.mark.parametrize("kind", [Answered, Failed])
+async def test_no_field_of_an_outcome_keeps_a_secret(kind: Any, secret: str) -> None:
+    outcome = planted(kind, secret)
+    masked = await MaskedModel(Parrot(outcome), MASKING).attempt(PROMPT)
+    assert secret in repr(outcome)
+    assert MASK in repr(masked)
+    assert secret not in repr(masked)
+    assert type(masked) is kind
+
+
+async def test_a_call_that_is_shown_to_its_model_again_is_json_without_secrets() -> None:
+    said = {"text": f"a \n{KEY}", "secret_access_key": "a1" * 20, "lines": list(PEM.split("\n"))}
+    calls = (MoveCall(f"report {KEY}", json.dumps(said)), MoveCall("cut", f'{{"text": "{KEY}'))
+    failed = Failed("malformed", "no", NOTHING, calls=calls)
+    masked = await MaskedModel(Parrot(failed), MASKING).attempt(PROMPT)
+    assert isinstance(masked, Failed)
+    first, cut = masked.calls
+    assert first.name == f"report {MASK}"
+    assert json.loads(first.arguments) == {
+        "text": f"a \n{MASK}",
+        "secret_access_key": MASK,
+        "lines": [MASK] * 4,
+    }
+    assert cut == MoveCall("cut", f'{{"text": "{MASK}')
+
+
+async def test_a_thread_without_a_secret_goes_back_as_it_came() -> None:
+    answered = Answered((), NOTHING, thread='[{"reasoning":"of no secret"}]')
+    assert await MaskedModel(Parrot(answered), MASKING).attempt(PROMPT) == answered
 
 
 async def test_a_provider_that_quotes_the_key_in_its_error_tells_nobody() -> None:

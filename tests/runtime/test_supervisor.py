@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import anyio
 import pytest
 
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
+from swarmd.core.missions.intake import MISSION_BYTES_MAX
 from swarmd.core.model.channels import (
     BOARD_ROOM,
     JOURNAL,
@@ -34,6 +35,7 @@ from swarmd.core.model.channels import (
 from swarmd.core.model.charter import KINDS, SPENT_KINDS
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent, stop_fields
+from swarmd.core.model.masking import Masking
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import (
     FIRST,
@@ -547,6 +549,27 @@ async def test_what_is_invalid_ends_as_rejected_and_stops_nothing(
         assert rejected.data["state"] == "rejected"
         assert rejected.text.startswith(Rule.MISSION_INVALID)
         assert delivered.data["state"] == "delivered"
+
+
+class Watched(Masking):
+    """Keeps how long the texts were that it was given."""
+
+    lengths: ClassVar[list[int]] = []
+
+    def text(self, text: str) -> str:
+        self.lengths.append(len(text))
+        return super().text(text)
+
+
+async def test_of_a_mission_over_the_bound_the_text_is_not_looked_at(namespace: str) -> None:
+    async with stage(namespace) as on:
+        on.sup.intake.masking = Watched()
+        await on.store.keep_mission({"mission": "x" * (MISSION_BYTES_MAX + 1), "id": "large"})
+        await quiet(on, 2)
+        (rejected,) = await on.results()
+        assert rejected.mission == "large"
+        assert "larger than 1,000,000 bytes" in rejected.text
+        assert 0 < max(Watched.lengths) < 1_000
 
 
 async def test_a_mission_that_asks_for_more_than_the_root_has_is_given_what_is_left(

@@ -8,6 +8,7 @@ terminal.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +38,15 @@ def plain(text: str, *, multiline: bool = False) -> str:
     """The text with what a terminal would obey made visible, `\\x1b` for an escape."""
     safe = _HARMFUL.sub(_escape, text.replace("\r\n", "\n"))
     return safe if multiline else safe.replace("\n", " ").replace("\t", " ")
+
+
+def json_text(value: Any) -> str:
+    """JSON on one line, in UTF-8 that can be read. Within its texts, what a terminal would obey is
+    written as an escape of JSON, so that a program reads the very same value.
+    """
+    return _HARMFUL.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )
 
 
 def width_of(text: str) -> int:

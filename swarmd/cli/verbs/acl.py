@@ -7,7 +7,6 @@ what is printed hold hashes.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from swarmd.cli import connection
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Users
 from swarmd.cli.render.text import counted, plain
-from swarmd.cli.session import note
+from swarmd.cli.session import note, print_json
 from swarmd.core.model.redis_users import Acl
 from swarmd.errors import UsageError, WorkspaceError
 from swarmd.settings import Settings
@@ -80,7 +79,7 @@ def show(
     chosen = {role: users[role] for role in _chosen(policy, roles)}
     if as_json:
         value = [_user_value(role, user, role in hashes) for role, user in chosen.items()]
-        print(json.dumps({"namespace": settings.namespace, "users": value}, ensure_ascii=False))
+        print_json({"namespace": settings.namespace, "users": value})
         return Exit.DONE
     print("\n".join(_rule_lines(chosen, form, is_whole=not roles)))
     _note_without_password([role for role in chosen if role not in hashes])
@@ -166,7 +165,7 @@ def generate(settings: Settings, folder: Path, *, as_json: bool) -> Exit:
         ) from error
     written = [*made, folder / _FILE]
     if as_json:
-        print(json.dumps({"written": [str(path) for path in written], "users": _names(users)}))
+        print_json({"written": [str(path) for path in written], "users": _names(users)})
         return Exit.DONE
     print("\n".join(str(path) for path in written))
     kept = len(policy.roles) - len(made)
@@ -246,7 +245,7 @@ def check(settings: Settings, roles: Sequence[str], *, as_json: bool) -> Exit:
     ]
     default = acl.default_user(found, settings.namespace)
     if as_json:
-        print(json.dumps(_compared_value(compared, default), ensure_ascii=False))
+        print_json(_compared_value(compared, default))
     else:
         _tell_compared(compared, default)
     is_as_declared = not default.faults and all(one.is_none for one in compared)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Final
 
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import plain
+from swarmd.cli.session import print_json
 from swarmd.core.model.refusals import Rule
 from swarmd.core.queries.refusals import explained, similar_codes
 from swarmd.errors import NotFoundError
@@ -22,7 +22,7 @@ def explain(code: str = "", *, as_json: bool = False) -> Exit:
         return _list_all(as_json=as_json)
     rule = _rule_of(code)
     if as_json:
-        print(json.dumps(explained(rule), ensure_ascii=False))
+        print_json(explained(rule))
         return Exit.DONE
     print(f"{rule.value}: {rule.meaning}")
     print(f"what to do: {rule.remedy}")
@@ -34,7 +34,7 @@ def explain(code: str = "", *, as_json: bool = False) -> Exit:
 def _list_all(*, as_json: bool) -> Exit:
     if as_json:
         rows = [explained(rule) for rule in Rule]
-        print(json.dumps({"refusals": rows}, ensure_ascii=False))
+        print_json({"refusals": rows})
         return Exit.DONE
     for rule in Rule:
         print(f"{rule.value:<{_CODE_WIDTH}}  {rule.meaning}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from swarmd.adapters import halt_file
 from swarmd.adapters.halt_file import Brake, Part, Word
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import plain
-from swarmd.cli.session import note
+from swarmd.cli.session import note, print_json
 from swarmd.core.model.lineage import EVERYTHING
 from swarmd.errors import StoreUnavailableError, WorkspaceError
 
@@ -92,11 +91,7 @@ def tell_words(
             ),
         ) from away
     if as_json:
-        print(
-            json.dumps(
-                {"verb": "halt", "target": EVERYTHING, "server": "away", **braked_value(found)}
-            )
-        )
+        print_json({"verb": "halt", "target": EVERYTHING, "server": "away", **braked_value(found)})
     else:
         say_braked(found)
         note(

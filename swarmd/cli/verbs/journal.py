@@ -5,7 +5,6 @@ A verdict that is not clean ends with `Exit.FINDINGS`, the first bad entry first
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
 from swarmd.cli.render.text import counted, plain
-from swarmd.cli.session import Sight
+from swarmd.cli.session import Sight, print_json
 from swarmd.core.journal.audit import LAWS
 from swarmd.core.journal.verify import Finding, Proof
 from swarmd.core.model.channels import JOURNAL, ORDERS
@@ -86,7 +85,7 @@ def _prove_once(settings: Settings, reader: Reader, id: str) -> Proved:
 
 def _tell(proved: Proved, id: str, *, as_json: bool) -> Exit:
     if as_json:
-        print(json.dumps(_proof_value(proved, id), ensure_ascii=False))
+        print_json(_proof_value(proved, id))
     else:
         print("\n".join(_verdict_lines(proved, id)))
     return Exit.FINDINGS if proved.proof.findings else Exit.DONE

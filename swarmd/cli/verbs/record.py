@@ -23,7 +23,7 @@ from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import Ordered
 from swarmd.cli.render.columns import Column, table_lines
 from swarmd.cli.render.text import Ink, counted, excerpt, number, plain
-from swarmd.cli.session import Sight, note
+from swarmd.cli.session import Sight, note, print_json
 from swarmd.cli.verbs import orders, remote
 from swarmd.cli.verbs.inspect import AMBIGUOUS_SHOWN
 from swarmd.cli.verbs.targets import Meant, Wish
@@ -87,7 +87,7 @@ def _nothing_of(id: str, root: Path) -> NotFoundError:
 def _list_missions(root: Path, *, as_json: bool) -> Exit:
     kept, removed = reading.kept_missions(root), reading.removed_records(root)
     if as_json:
-        _print_json({"missions": [_kept_value(one) for one in kept], "removed": removed})
+        print_json({"missions": [_kept_value(one) for one in kept], "removed": removed})
         return Exit.DONE
     if kept:
         _print_lines(table_lines(_kept_columns([_kept_value(one) for one in kept]), _ink()))
@@ -123,7 +123,7 @@ def _list_calls(id: MissionId, found: MissionRecord, *, as_json: bool) -> Exit:
             for call in found.calls
         ]
         unread = {"unreadable": found.unreadable, "newer": found.newer}
-        _print_json({"mission": id, "calls": calls, "left_out": dict(found.left_out), **unread})
+        print_json({"mission": id, "calls": calls, "left_out": dict(found.left_out), **unread})
         return Exit.DONE
     if found.calls:
         _print_lines(table_lines(_call_columns(found.calls), _ink()))
@@ -208,7 +208,7 @@ def _call_of(found: MissionRecord, reference: str) -> Call:
 def _show_call(found: MissionRecord, call: Call, *, as_json: bool) -> Exit:
     whole = found.whole(call)
     if as_json:
-        _print_json(whole)
+        print_json(whole)
         return Exit.DONE
     ink, lines = _ink(), _fact_lines(whole)
     if "given" in whole:
@@ -260,15 +260,20 @@ def _text_of(value: Any, indent: int | None = None) -> str:
 
 
 def forget(settings: Settings, asked: Ordered, mission: str) -> Exit:
-    """Done when the supervisor has written it; the files go within a second."""
-    id = _mission_of(folder_of(settings), mission)
-    return remote.ordered(
-        settings, partial(_order_forgetting, id), Wish("forget", id, asked.reason), asked
-    )
+    """Done when the supervisor has written it; the files go within a second. Raises `NotFoundError`
+    where there is surely nothing to delete.
+    """
+    root = folder_of(settings)
+    wish = Wish("forget", _mission_of(root, mission), asked.reason)
+    # The server of a data folder works on that folder alone; with another the record may be
+    # elsewhere.
+    holds_all = settings.redis_url is None
+    return remote.ordered(settings, partial(order_forgetting, root, holds_all), wish, asked)
 
 
-def _order_forgetting(
-    id: MissionId,
+def order_forgetting(
+    root: Path,
+    holds_all: bool,
     sight: Sight,
     post: order_client.Post,
     waiting: order_client.Waiting,
@@ -277,13 +282,20 @@ def _order_forgetting(
     *,
     is_awaited: bool,
 ) -> Exit:
-    found = Meant(id, "mission")
+    id, found = MissionId(wish.reference), Meant(wish.reference, "mission")
+    is_here = any(one.mission == id for one in reading.kept_missions(root))
+    known = sight.reader.mission(id)
+    # One that has not ended is refused by the supervisor, which says why.
+    if not is_here and (known is None or (holds_all and known.has_ended)):
+        raise _nothing_of(id, root)
     order_id, data = orders.give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     outcome = "ordered" if data is None else "done"
     if sight.as_json:
         sight.give(orders.value_of(wish, found, {"order": order_id, "outcome": outcome}))
         return Exit.DONE
     print(plain(f"{id}: {'ordered' if data is None else 'its record is deleted'}"))
+    if not is_here:
+        note(f"there is none in {root}: what the supervisor's data folder has of it goes")
     note(
         "not deleted: the journal's digests of it, what streams in Redis still keep, and its files"
     )
@@ -303,7 +315,3 @@ def _ink() -> Ink:
 
 def _print_lines(lines: Sequence[str]) -> None:
     print("\n".join(lines))
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    print(_text_of(value))

@@ -5,7 +5,6 @@ The process's signals are heard here; what runs is put together in `swarmd.app`.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, exit_of_mission, exit_of_signal
 from swarmd.cli.render import live
 from swarmd.cli.render.text import Ink
-from swarmd.cli.session import note
+from swarmd.cli.session import note, print_json
 from swarmd.cli.verbs import missions as mission_verbs
 from swarmd.cli.verbs.missions import Wishes
 from swarmd.core.model.channels import ORDERS
@@ -270,7 +269,7 @@ def _glimpse(settings: Settings, missions: Sequence[str]) -> Snapshot:
 def _print_end(end: MissionEnd, *, as_json: bool) -> None:
     if as_json:
         value = mission_verbs.end_value(mission_view(end.fields), used(end.spent))
-        print(json.dumps(value, ensure_ascii=False))
+        print_json(value)
     else:
         mission_verbs.print_end(end.mission, end.state, end.reason, end.result, end.spent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from swarmd.cli import connection
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import counted, plain
-from swarmd.cli.session import note
+from swarmd.cli.session import note, print_json
 from swarmd.settings import Settings
 
 
@@ -22,7 +21,7 @@ def check(settings: Settings, *, as_json: bool) -> Exit:
 
     faults = loader.faults(settings.policies, settings.channels, store_names())
     if as_json:
-        print(json.dumps({"faults": list(faults)}, ensure_ascii=False))
+        print_json({"faults": list(faults)})
     elif faults:
         print("\n".join(plain(fault) for fault in faults))
     else:
@@ -46,7 +45,7 @@ def init(folder: Path, *, as_json: bool) -> Exit:
 
     written = loader.write_out(folder)
     if as_json:
-        print(json.dumps({"written": [str(path) for path in written]}))
+        print_json({"written": [str(path) for path in written]})
         return Exit.DONE
     for path in written:
         print(path)

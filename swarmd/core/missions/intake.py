@@ -17,11 +17,16 @@ from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
 # A mission is a text for people and models: more than this is a file, and belongs in the knowledge
 # folder.
 MISSION_BYTES_MAX: Final = 1_000_000
+# With all that is said beside its text: up to 512 names of files, a budget, an id.
+_FIELDS_BYTES_MAX: Final = 2 * MISSION_BYTES_MAX
+# Of what is heard at the entrance: JSON may write a byte as six characters.
+_HEARD_CHARS_MAX: Final = 6 * _FIELDS_BYTES_MAX
 
 
 TOO_LARGE: Final = (
-    "too_large"  # the field by which it is known that the rest of a mission could not be stored
+    "too_large"  # the field by which it is known that the rest of a mission was not kept
 )
+OVER_BOUND: Final = "bytes"  # what it says where the bound above is the reason, and not the server
 
 
 # Control characters but newline and tab, what a server's bytes become that are not UTF-8, and lone
@@ -64,6 +69,8 @@ def fields_of(text: str) -> dict[str, str]:
     Only its form is looked at here: what the fields say is judged when they are read from the
     stream.
     """
+    if len(text) > _HEARD_CHARS_MAX:
+        return {"raw": text}
     text = sendable(text)
     if not text.lstrip().startswith("{"):
         return {"mission": text}
@@ -100,6 +107,19 @@ def sendable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def is_too_large(fields: Mapping[str, str]) -> bool:
+    """Asked before anything else is done with its texts, which takes time for each byte."""
+    if _bytes_of(fields.get("mission", "")) > MISSION_BYTES_MAX:
+        return True
+    return sum(_bytes_of(name) + _bytes_of(text) for name, text in fields.items()) > (
+        _FIELDS_BYTES_MAX
+    )
+
+
+def _bytes_of(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
 def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:
     """The mission of a stream entry, or what is wrong with it in one sentence."""
     wrong = _wrong_text(fields)
@@ -131,15 +151,13 @@ def _values_of(fields: Mapping[str, str]) -> dict[str, Any] | str:
 
 def _wrong_text(fields: Mapping[str, str]) -> str:
     """What is wrong with the mission's text; empty where nothing is."""
-    if TOO_LARGE in fields:
-        return "larger than the server takes: put the material into the knowledge folder"
+    if TOO_LARGE in fields or is_too_large(fields):
+        is_of_server = fields.get(TOO_LARGE, OVER_BOUND) != OVER_BOUND
+        than = "the server takes" if is_of_server else f"{MISSION_BYTES_MAX:,} bytes"
+        return f"larger than {than}: put the material into the knowledge folder"
     if "raw" in fields:
         return "a text that starts with { must be a valid JSON object with the field mission"
     text = fields.get("mission", "")
-    if len(text.encode(errors="replace")) > MISSION_BYTES_MAX:
-        return (
-            f"larger than {MISSION_BYTES_MAX:,} bytes: put the material into the knowledge folder"
-        )
     if not text.strip():
         return "empty: say what is to be done"
     return "not text: it has control characters or is not UTF-8" if NOT_TEXT.search(text) else ""

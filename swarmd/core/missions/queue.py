@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from swarmd.core.missions.intake import NOT_TEXT, RESERVED_IDS, TOO_LARGE, MissionRequest, sendable
+from swarmd.core.missions.intake import (
+    NOT_TEXT,
+    OVER_BOUND,
+    RESERVED_IDS,
+    TOO_LARGE,
+    MissionRequest,
+    is_too_large,
+    sendable,
+)
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS, NEEDED_KINDS
@@ -43,6 +51,11 @@ def too_large(fields: Mapping[str, str]) -> dict[str, str]:
         TOO_LARGE: "1",
         "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS],
     } | ({"id": id} if id else {})
+
+
+def bounded(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """A mission, or what is kept of one that is larger than any may be."""
+    return too_large(fields) | {TOO_LARGE: OVER_BOUND} if is_too_large(fields) else fields
 
 
 def id_asked(fields: Mapping[str, str]) -> str:

@@ -39,7 +39,8 @@ class Entrance:
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
                 # A process that slept past its lease hears what its successor has heard and stored.
                 await self.leadership.renew()
-                await self.keep_mission(self._identify(masked(fields_of(ring[1]), self.masking)))
+                fields = masked(queue.bounded(fields_of(ring[1])), self.masking)
+                await self.keep_mission(self._identify(fields))
             if ring is not None:
                 self._rung.set()
 

@@ -134,7 +134,7 @@ class Intake:
         """One mission of the stream: what it says, whether its files are there, whether its id
         is an ended one's.
         """
-        fields = masked(fields, self.masking)
+        fields = masked(queue.bounded(fields), self.masking)
         is_too_large = (MISSIONS, id) in self._too_large
         request = parse_mission(queue.too_large(fields) if is_too_large else fields)
         ended = await self._read_ended(fields)

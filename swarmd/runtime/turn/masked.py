@@ -4,6 +4,7 @@ a result held of them reaches neither a provider nor an agent's memory, the stor
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from swarmd.core.agent.turn import Acting
-from swarmd.core.model.exchange import Piece
+from swarmd.core.model.exchange import MoveCall, Piece
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.moves import MOVE, Move
 from swarmd.errors import WorkspaceError
@@ -53,8 +54,8 @@ class MaskedModel:
         outcome = await self.model.attempt(self._mask_prompt(prompt), sending)
         if isinstance(outcome, Answered):
             return self._mask_answer(outcome)
-        detail, text = self.masking.text(outcome.detail), self.masking.text(outcome.text)
-        return replace(outcome, detail=detail, text=text)
+        calls = tuple(map(self._mask_call, outcome.calls))
+        return replace(self.masking.value(outcome), why=outcome.why, calls=calls)
 
     async def aclose(self) -> None:
         await self.model.aclose()
@@ -68,7 +69,9 @@ class MaskedModel:
         return prompt if found == prompt else found
 
     def _mask_pieces(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
-        """A thread goes back as it came: it is the provider's own, and a changed one is refused."""
+        """A thread goes back as it came: it is the provider's own, a changed one is refused, and
+        none was kept that held a secret.
+        """
         return tuple(
             replace(masked, thread=piece.thread)
             for piece, masked in zip(pieces, self.masking.value(pieces), strict=True)
@@ -81,12 +84,26 @@ class MaskedModel:
         except ValidationError:
             # A name or a path with a mask in it is none: the model is told, and nobody else.
             return Failed("malformed", _IN_THE_WAY, outcome.usage, text=text)
-        return replace(outcome, moves=moves, text=text)
+        # A thread is given up: a changed one would be refused, and a turn goes on without any.
+        is_clean = self.masking.text(outcome.thread) == outcome.thread
+        return replace(outcome, moves=moves, text=text, thread=outcome.thread if is_clean else "")
 
     def _mask_move(self, move: Move) -> Move:
         said = move.model_dump(mode="json")
         masked = self.masking.value(said)
         return move if masked is said else MOVE.validate_python(masked)
+
+    def _mask_call(self, call: MoveCall) -> MoveCall:
+        """Its arguments stay JSON: they are masked as the values that they are, and then as the
+        text, where some secrets are known by the name before them.
+        """
+        try:
+            said = json.loads(call.arguments)
+        except (ValueError, RecursionError):
+            return self.masking.value(call)
+        masked = self.masking.value(said)
+        arguments = call.arguments if masked is said else json.dumps(masked, ensure_ascii=False)
+        return self.masking.value(replace(call, arguments=arguments))
 
 
 def masked_handlers(handlers: Handlers, masking: Masking) -> dict[str, Handler]:

@@ -122,6 +122,29 @@ def test_a_huge_mission_is_refused_by_its_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"mission": "a" * (MISSION_BYTES_MAX + 1)},
+        {"mission": "a", "files": "b" * 2 * MISSION_BYTES_MAX},
+        {"raw": "{" * (2 * MISSION_BYTES_MAX + 1)},
+        fields_of("{" * (12 * MISSION_BYTES_MAX + 1)),
+        fields_of(json.dumps({"mission": "\u00e9" * MISSION_BYTES_MAX})),
+    ],
+    ids=["its text", "its files", "no mission", "what was heard", "JSON that was heard"],
+)
+def test_of_a_mission_over_the_bound_little_is_kept_and_its_id(fields: Mapping[str, str]) -> None:
+    kept = queue.bounded({"id": "mine", **fields})
+    assert kept["id"] == "mine"
+    assert sum(map(len, kept.values())) < 500
+    assert "larger than 1,000,000 bytes" in str(parse_mission(kept))
+
+
+def test_a_mission_within_the_bound_is_kept_as_it_is() -> None:
+    fields = {"mission": "a" * MISSION_BYTES_MAX, "files": json.dumps(["b" * 512] * 512)}
+    assert queue.bounded(fields) is fields
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a\x00b",
