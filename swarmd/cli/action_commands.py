@@ -101,7 +101,24 @@ def parameters_of(action: Action) -> list[inspect.Parameter]:
         found.append(options.keyword("is_only", options.Only, False))
     if action.confirm:
         found.append(options.keyword("is_agreed", options.Yes, False))
-    return [*found, *options.fields_of(Ordered), *options.fields_of(Connection)]
+    return [*found, *_ordered(action.name), *options.fields_of(Connection)]
+
+
+def _ordered(verb: str) -> list[inspect.Parameter]:
+    """How its order is given; some wait for longer or for less long than the others."""
+    wait = _OTHER_WAITS.get(verb)
+    return [
+        one.replace(annotation=options.longest_wait(wait))
+        if wait and one.name == "timeout"
+        else one
+        for one in options.fields_of(Ordered)
+    ]
+
+
+_OTHER_WAITS: Final[Mapping[str, str]] = {
+    "drain": "30, and its grace",
+    "halt": "30, of everything 10",
+}
 
 
 _FORMS: Final[Mapping[str, Any]] = {

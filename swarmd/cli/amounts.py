@@ -22,6 +22,7 @@ def budget_of(text: str, said: str = "--budget") -> Any:
     """
     is_json = text.lstrip().startswith("{")
     found = _read_json(text, said) if is_json else _read_pairs(text, said)
+    _refuse_unknown_kinds(found, said)
     if isinstance(found, dict) and "usd" in found:
         if "cost" in found:
             raise UsageError(
@@ -29,6 +30,16 @@ def budget_of(text: str, said: str = "--budget") -> Any:
             )
         found["cost"] = _micro_dollars(found.pop("usd"), said)
     return found
+
+
+def _refuse_unknown_kinds(found: Any, said: str) -> None:
+    from swarmd.core.model.charter import KINDS
+
+    unknown = (
+        [kind for kind in found if kind not in ("usd", *KINDS)] if isinstance(found, dict) else []
+    )
+    if unknown:
+        raise UsageError(f"{said} has no kind {unknown[0][:40]!r}", hint=hint_of(said))
 
 
 def hint_of(said: str) -> str:

@@ -1,7 +1,6 @@
 """The verbs and what each takes, as typer reads them; what a verb does is in the file of its theme.
 
-Everything heavy is imported by the verb that needs it. Each verb returns its exit code. The verbs
-that order an action are not written here: `action_commands` makes them from the actions' rows.
+Each imports what is heavy, and returns its exit code. `action_commands` makes those that order.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from swarmd.cli.options import (
     Privilege,
     Reference,
     RefusalCode,
+    SpokenTo,
     Timeout,
     Users,
     Work,
@@ -344,7 +344,7 @@ def health(
 @flat
 def say(
     where: Connection,
-    channel: Annotated[str, typer.Argument(metavar="WHERE", help="MISSION, room:NAME or AGENT.")],
+    channel: SpokenTo,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="- reads standard input.")],
     as_json: Json = False,
 ) -> int:

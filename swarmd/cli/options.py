@@ -147,19 +147,38 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", min=0, metavar="SECONDS", help="Give up waiting after this."),
 ]
+
+
+def longest_wait(default: str) -> Any:
+    """`--timeout` of a verb, with what it is where nothing is said."""
+    return Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=0,
+            metavar="SECONDS",
+            help=f"Give up waiting after this; default: {default}.",
+        ),
+    ]
+
+
 LongestWait = Annotated[
     float | None,
     typer.Option(
-        "--timeout",
-        min=0,
-        metavar="SECONDS",
-        help="Give up waiting after this; default: 30, of a drain its grace more, of halt all 10.",
+        "--timeout", min=0, metavar="SECONDS", help="Give up waiting after this; default: 30."
     ),
 ]
 Seconds = Annotated[
     float,
     typer.Option(
         "--for", min=0.001, max=31_536_000, metavar="SECONDS", help="Then it lapses by itself."
+    ),
+]
+SpokenTo = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHERE",
+        help="MISSION, room:NAME or AGENT. The board answers in its room: swarmd tail room:sob.",
     ),
 ]
 Named = Annotated[

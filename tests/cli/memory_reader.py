@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.messages import order_of
 from swarmd.core.model.names import FIRST, AgentId, Channel, MissionId, StreamId
 from swarmd.core.queries.snapshot import AccountView, AgentView, Marks, MissionView, Snapshot
@@ -64,6 +65,9 @@ class MemoryReader:
 
     def approvals(self) -> dict[str, Facts]:
         return self.waiting
+
+    def rooms(self) -> set[str]:
+        return {BOARD_ROOM}
 
     # --- channels ---
 

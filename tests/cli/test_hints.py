@@ -55,6 +55,37 @@ def test_a_budget_that_cannot_be_meant_is_answered_with_an_example(said: str) ->
     assert f"--budget {EXAMPLE}" in told.value.hint
 
 
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("foo=1", "has no kind 'foo'"),
+        ('{"foo": 1}', "has no kind 'foo'"),
+        ('{"tokens": -1}', "whole numbers, from 0 on, of tokens, cost"),
+    ],
+)
+def test_a_budget_is_refused_in_our_words(said: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what) as told:
+        missions.entrance_fields("Swans.", None, missions.Wishes(said), [])
+    assert "kinds: usd, tokens" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("verb", "wait"),
+    [
+        ("freeze", "default: 30."),
+        ("forget", "default: 30."),
+        ("drain", "default: 30, and its grace."),
+        ("halt", "default: 30, of everything 10."),
+    ],
+)
+def test_the_help_of_a_timeout_is_of_that_verb_alone(
+    verb: str, wait: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([verb, "--help"]) == 0
+    assert f"Give up waiting after this; {wait}" in capsys.readouterr().out
+
+
 def test_help_says_where_the_manual_and_the_backup_are(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,10 @@ import pytest
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight
-from swarmd.cli.verbs import approvals, channels, inspect, overview
+from swarmd.cli.verbs import approvals, channels, inspect, orders, overview, say
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.lineage import Stop, StopKind
+from swarmd.core.model.messages import Message
 from swarmd.core.model.names import FIRST, Authority, StreamId
 from swarmd.core.queries.activity import Activity
 from swarmd.core.queries.snapshot import AccountView, Marks, Snapshot, agent_view, mission_view
@@ -109,6 +110,58 @@ def test_a_mission_is_inspected_with_its_agents(capsys: pytest.CaptureFixture[st
     found = value(capsys, lambda s: inspect.inspect(s, "m-1"), MemoryReader(SWARM))["mission"]
     assert found["agents"] == ["a-1", "a-2", "a-3", "a-4"]
     assert found["ledger"] == {"tokens": {"spent": 100}}
+
+
+def test_of_a_mission_a_person_sees_what_it_is_first_and_no_inner_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fields = {
+        "v": "1",
+        "id": "m-1",
+        "board": "null",
+        "asked_files": "[]",
+        "files": '["a.md"]',
+        "digest": "d1g",
+        "budget": '{"tokens": 50000, "cost": 20000000}',
+        "reason": "it is late",
+        "state": "rejected",
+        "mission": "Find it",
+    }
+    reader = MemoryReader(Snapshot(missions=(mission_view(fields),)))
+    assert inspect.inspect(sight(reader), "m-1") == Exit.DONE
+    assert capsys.readouterr().out.splitlines() == [
+        "mission m-1",
+        "mission: Find it",
+        "state: rejected",
+        "reason: it is late",
+        'files: ["a.md"]',
+        "budget:",
+        "  tokens: 50000",
+        "  cost: $20.0000",
+    ]
+
+
+def test_who_speaks_is_told_where_the_answer_will_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def post(channel: str, message: Message, id: str) -> str:
+        return "7-0"
+
+    assert say.say(sight(MemoryReader(SWARM)), post, "m-1", "Go on.") == Exit.DONE
+    told = capsys.readouterr()
+    assert told.out == "7-0\n"
+    assert told.err == "the answer will stand in room:sob: swarmd tail room:sob\n"
+    assert say.say(sight(MemoryReader(SWARM)), post, "inbox:a-1", "Go on.") == Exit.DONE
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("value", [{"confirmed": 7}, {"order": "o-1"}])
+def test_everything_is_called_all(
+    value: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb = orders.tell_outcome(sight(MemoryReader()), {"target": "*", **value})
+    assert verb == Exit.DONE
+    assert capsys.readouterr().out.startswith("all")
 
 
 def test_what_waits_for_permission_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

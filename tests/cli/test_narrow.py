@@ -132,6 +132,21 @@ def test_every_agent_is_shown_with_its_whole_id_however_narrow_it_is(verb: str) 
     assert [agent.id for agent in SWARM.agents if agent.id not in text and agent.id != "sob"] == []
 
 
+def test_a_state_is_one_word_and_its_reason_stands_apart_from_it() -> None:
+    over = {"state": "terminated", "reason": "its superior reported: the mission is over"}
+    ended = agent_view(stored("a-9", "sob", 1, role="researcher", **over))
+    for columns in (120, 200):
+        lines = tables.agent_lines([ended], {}, {}, Ink(columns=columns), NOW)
+        assert lines[1].split()[:4] == ["a-9", "-", "1", "researcher"]
+        assert "   terminated   " in lines[1]
+        assert "REASON" in lines[0]
+        assert "its superior" in lines[1]
+    well = tables.agent_lines(
+        [agent_view(stored("a-9", "sob", 1, reason="thawed"))], {}, {}, PIPE, NOW
+    )
+    assert "REASON" not in well[0]
+
+
 def test_a_pipe_is_told_every_column() -> None:
     heading = drawn(PIPE)["ps"][0].split()
     assert set(heading) >= {"ID", "PARENT", "HOST", "MISSION", "CALLS", "COST", "AGE", "DUE"}

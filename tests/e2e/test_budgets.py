@@ -89,7 +89,7 @@ def test_a_budget_that_cannot_finish_is_refused_before_the_first_call_with_a_sum
     assert refused.returncode == 4, refused.stderr
     assert "mission.budget" in refused.stderr
     assert server.calls == []
-    named = re.search(r"Submit it with --budget (tokens=\d+,cost=\d+) ", refused.stderr)
+    named = re.search(r"Submit it with --budget (tokens=\d+,usd=[\d.]+) ", refused.stderr)
     assert named is not None, refused.stderr
     delivered = run(server, named[1])
     assert delivered.returncode == 0, delivered.stderr

@@ -562,7 +562,10 @@ def test_a_grant_and_a_revocation_say_what_of_whom(
     person = Sight(sight.reader, Ink(), as_json=False)
     rights.change_rights(person, supervisor.post, waiting, wish, is_awaited=True)
     out, err = capsys.readouterr()
-    assert (out, err) == ("a-exec1: revoked tool/web/** (grant)\n", "of it and of 2 below it\n")
+    assert (out, err) == (
+        "a-exec1: revoked tool/web/** (grant)\n",
+        "revoked of this agent and of 2 agents below it\n",
+    )
     with pytest.raises(UsageError):
         rights.change_rights(
             sight,

@@ -174,7 +174,7 @@ def another_secret(namespace: str) -> StoreUnsuitableError:
 
 def another_schema(namespace: str, found: str) -> AnotherSchemaError:
     return AnotherSchemaError(
-        f"the swarm {namespace} has schema {found}, this swarmd speaks {SCHEMA}",
+        f"the swarm {namespace!r} has schema {found}, this swarmd speaks {SCHEMA}",
         hint="use the swarmd that made it, or begin anew: another SWARMD_NAMESPACE on this server, "
         "or another data folder (SWARMD_DATA); what has another schema is not converted",
     )

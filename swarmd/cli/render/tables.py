@@ -69,11 +69,12 @@ def top_lines(tree: Tree, ink: Ink, now: datetime) -> list[str]:
 def _who_columns(agents: Sequence[AgentView]) -> list[Column]:
     return [
         Column("ID", [agent.id for agent in agents]),
-        Column("NAME", [agent.name for agent in agents], least=7),
+        Column("NAME", [_name_text(agent) for agent in agents], least=7),
         Column("TIER", [tier_text(agent) for agent in agents], rank=8),
         Column("ROLE", [agent.role for agent in agents], rank=5, least=8),
-        Column("STATE", [_state_and_why(agent) for agent in agents], least=11),
+        Column("STATE", [agent.state for agent in agents]),
         Column("ACTIVITY", [activity_text(agent) or "-" for agent in agents], rank=1, least=10),
+        Column("REASON", [_why_text(agent) for agent in agents], 3, 12, is_optional=True),
     ]
 
 
@@ -110,10 +111,15 @@ def tier_text(agent: AgentView) -> str:
     return "" if agent.tier is None else str(agent.tier)
 
 
-def _state_and_why(agent: AgentView) -> str:
-    if not agent.reason or agent.state in (AgentState.LIVE, AgentState.STARTING):
-        return agent.state
-    return f"{agent.state} ({excerpt(agent.reason, 30)})"
+def _name_text(agent: AgentView) -> str:
+    """Of a seat and the board the id is the name."""
+    return "-" if agent.name == agent.id else agent.name
+
+
+def _why_text(agent: AgentView) -> str:
+    """Why it stands still or has ended; how one that is well came to be so is told by `inspect`."""
+    is_well = agent.state in (AgentState.LIVE, AgentState.STARTING)
+    return "" if is_well else excerpt(agent.reason, REASON_COLUMNS)
 
 
 def activity_text(agent: AgentView) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render import values
 from swarmd.cli.render.rights import revocation_line
-from swarmd.cli.render.tables import account_lines, stop_words
+from swarmd.cli.render.tables import account_lines, exact_amount, stop_words
 from swarmd.cli.render.text import Ink, plain
 from swarmd.cli.session import Sight, now
 from swarmd.cli.verbs.overview import read_spending
@@ -198,10 +198,25 @@ def _mission_lines(
 ) -> list[str]:
     rows = [f"{agent.id}  {agent.name}  {agent.state}" for agent in agents]
     return [
-        *_fields("mission", mission.fields, ink),
+        *_fields("mission", _shown_of_mission(mission), ink),
         *_list("stopped by", stop_words(stops, now()), ink),
         *_list("agents", rows, ink),
     ]
+
+
+# What the supervisor alone needs, or what stands elsewhere in another form. `--json` has it.
+_INNER_FIELDS: Final = ("v", "digest", "ending", "asked_files")
+
+
+def _shown_of_mission(mission: MissionView) -> dict[str, str]:
+    """The fields that say something to a person, what people look for first."""
+    told = {
+        name: text
+        for name, text in mission.fields.items()
+        if name not in _INNER_FIELDS and text not in ("null", "[]")
+    }
+    first = ("id", "mission", "state", "reason")
+    return {name: told[name] for name in (*first, *told) if name in told}
 
 
 # --- as lines ---------------------------------------------------------------------------------
@@ -217,12 +232,20 @@ def _fields(title: str, record: Mapping[str, str], ink: Ink) -> list[str]:
         if isinstance(value, dict):
             lines.append(f"{plain(name)}:")
             lines += [
-                f"  {plain(str(key))}: {_indented(inner)}" for key, inner in value.items() if inner
+                f"  {plain(str(key))}: {_indented(_said(name, key, inner))}"
+                for key, inner in value.items()
+                if inner
             ]
         else:
             # A time is stored in seconds, and read as people write it.
             lines.append(f"{plain(name)}: {_indented(value if name == 'deadline' else text)}")
     return lines
+
+
+def _said(field: str, key: str, value: Any) -> Any:
+    """Money of a budget is told as the ledger below tells it."""
+    is_amount = field == "budget" and type(value) is int
+    return exact_amount(key, value) if is_amount else value
 
 
 def _indented(value: Any) -> str:

@@ -255,9 +255,11 @@ def end_value(mission: MissionView, spent: Mapping[str, int]) -> dict[str, Any]:
 
 
 def print_end(id: str, state: str, reason: str, result: str, spent: Mapping[str, int]) -> None:
-    """The result alone on standard output; how the mission ended, on standard error."""
+    """The result alone on standard output, or the reports that were finished where the board could
+    not deliver them; how the mission ended, on standard error.
+    """
     is_delivered = state == MissionState.DELIVERED
-    if result and is_delivered:
+    if result:
         print(plain(result, multiline=True))
     why = f": {plain(reason)}" if reason and not is_delivered else ""
     note(f"{id}: {plain(state)}{why} (spent {amounts(spent)})")

@@ -19,7 +19,15 @@ from swarmd.cli.render.text import plain
 from swarmd.cli.render.values import stop_value
 from swarmd.cli.session import Sight, note, now
 from swarmd.cli.verbs.halt import say_busy
-from swarmd.cli.verbs.targets import Meant, Wish, id_of, meant, refuse_ended, warn_of_nobody
+from swarmd.cli.verbs.targets import (
+    Meant,
+    Wish,
+    id_of,
+    meant,
+    refuse_ended,
+    said_target,
+    warn_of_nobody,
+)
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.lineage import EVERYTHING, Stop
 from swarmd.core.model.names import BRAKE, AgentId, MissionId
@@ -57,10 +65,10 @@ def terminate(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awai
         agent = sight.reader.agent(AgentId(found.target))
         if agent is not None and agent.is_terminated:
             note(f"{found.target} was ended already")
-            return _outcome(sight, value_of(wish, found, {"outcome": "done"} | _counts({})))
+            return tell_outcome(sight, value_of(wish, found, {"outcome": "done"} | _counts({})))
     if found.target == EVERYTHING and all(one.has_ended for one in sight.reader.missions()):
         note("no mission is open: there is nothing to end")
-        return _outcome(sight, value_of(wish, found, {"outcome": "done"} | _counts({})))
+        return tell_outcome(sight, value_of(wish, found, {"outcome": "done"} | _counts({})))
     return _ordered(sight, post, waiting, wish, found, is_awaited=is_awaited)
 
 
@@ -72,10 +80,10 @@ def cancel(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited
     refuse_ended(sight.reader, found)
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     if data is None:
-        return _outcome(sight, value_of(wish, found, {"order": order_id, "outcome": "ordered"}))
+        return tell_outcome(sight, value_of(wish, found, {"order": order_id, "outcome": "ordered"}))
     state = _await_end(sight.reader, waiting, MissionId(found.target))
     value = {"order": order_id, "outcome": "done", "state": state}
-    return _outcome(sight, value_of(wish, found, value | _counts(data)))
+    return tell_outcome(sight, value_of(wish, found, value | _counts(data)))
 
 
 def _await_end(reader: Reader, waiting: Waiting, id: MissionId) -> str:
@@ -115,7 +123,8 @@ def thaw(
 
 
 def _tell_thawed(found: Meant, remaining: Sequence[Stop], *, is_done: bool) -> None:
-    print(plain(f"{found.target}: thawed" if is_done else found.target))
+    target = said_target(found.target)
+    print(f"{target}: thawed" if is_done else target)
     for words in stop_words(remaining, now()):
         note(f"still stopped: {plain(words)}")
 
@@ -152,7 +161,7 @@ def _lift(
             raise
         if had_brake:
             return "", True
-        others = ", ".join(plain(left.target) for left in _remaining(sight.reader, found))
+        others = ", ".join(said_target(left.target) for left in _remaining(sight.reader, found))
         hint = f"thaw what holds it: {others}" if others else ""
         raise RefusedError(error.what, hint=hint, rule=error.rule) from error
     return order_id, answer is not None
@@ -190,7 +199,7 @@ def done(sight: Sight, post: Post, waiting: Waiting, wish: Wish, *, is_awaited: 
     if sight.as_json:
         sight.give(value_of(wish, found, {"order": order_id, "outcome": outcome}))
     else:
-        print(plain(f"{found.target}: {outcome}"))
+        print(f"{said_target(found.target)}: {outcome}")
     return Exit.DONE
 
 
@@ -199,10 +208,10 @@ def _ordered(
 ) -> Exit:
     order_id, data = give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     if data is None:
-        return _outcome(sight, value_of(wish, found, {"order": order_id, "outcome": "ordered"}))
+        return tell_outcome(sight, value_of(wish, found, {"order": order_id, "outcome": "ordered"}))
     busy = data.get("busy")
     value = {"order": order_id, "outcome": "done", "busy": busy if isinstance(busy, dict) else {}}
-    return _outcome(sight, value_of(wish, found, value | _counts(data)))
+    return tell_outcome(sight, value_of(wish, found, value | _counts(data)))
 
 
 def give(
@@ -225,7 +234,7 @@ def _counts(data: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(data.get(name) or 0) for name in _COUNTS}
 
 
-def _outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
+def tell_outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
     """Says what was seen of an order: which of the agents that it is about were seen to stand
     still, or to end.
     """
@@ -233,10 +242,10 @@ def _outcome(sight: Sight, value: Mapping[str, Any]) -> Exit:
     if sight.as_json:
         sight.give(value)
     elif counts:
-        print(plain(f"{value['target']}: {_seen(value['target'], counts)}"))
+        print(f"{said_target(value['target'])}: {_seen(value['target'], counts)}")
         say_busy(value.get("busy", {}))
     else:
-        print(plain(value["target"]))
+        print(said_target(value["target"]))
         note("ordered; what comes of it is told in the journal: swarmd tail journal")
     # A kill never reports a success that nobody saw.
     return Exit.FAILED if counts.get("unconfirmed") or counts.get("unreachable") else Exit.DONE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.order_client import Post, Waiting
 from swarmd.cli.render.rights import trace_lines, who
-from swarmd.cli.render.text import plain
+from swarmd.cli.render.text import counted, plain
 from swarmd.cli.render.values import trace_value
 from swarmd.cli.session import Sight, note, note_explain, now
 from swarmd.cli.verbs.orders import give, value_of
@@ -79,7 +79,7 @@ def _tell_changed(target: str, wish: Wish, data: Mapping[str, Any] | None) -> No
     done = "ordered" if data is None else {"grant": "granted", "revoke": "revoked"}[wish.verb]
     print(plain(f"{target}: {done} {wish.more['privilege']} ({wish.more['right']})"))
     if data is not None and data.get("agents", 1) > 1:
-        note(f"of it and of {data['agents'] - 1} below it")
+        note(f"revoked of this agent and of {counted(data['agents'] - 1, 'agent')} below it")
 
 
 # --- why --------------------------------------------------------------------------------------

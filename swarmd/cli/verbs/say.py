@@ -6,7 +6,8 @@ from typing import Final
 
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.order_client import Post, at_now, new_id
-from swarmd.cli.session import Sight
+from swarmd.cli.render.text import plain
+from swarmd.cli.session import Sight, note
 from swarmd.cli.verbs.channels import channel_named
 from swarmd.cli.verbs.inspect import named
 from swarmd.cli.verbs.missions import MISSION_BYTES_MAX
@@ -41,6 +42,9 @@ def say(sight: Sight, post: Post, name: str, text: str) -> Exit:
         sight.give({"channel": channel, "id": id_})
     else:
         print(id_)
+        # An agent has no such place: it answers by what it does.
+        if channel.startswith("room:"):
+            note(f"the answer will stand in {plain(channel)}: swarmd tail {plain(channel)}")
     return Exit.DONE
 
 

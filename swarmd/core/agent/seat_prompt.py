@@ -146,15 +146,16 @@ def _filled(value: Any) -> Any:
 def _history_lines(call: Facts) -> Iterator[str]:
     if call["came"]:
         yield f"Since the motion was proposed: {'; '.join(call['came'])}."
-    if call["fallen"]:
-        fallen = call["fallen"]
-        motion = _written(fallen["motion"])
-        yield f"The last motion fell: {fallen['why']}. You may propose it again, changed:"
-        yield quoted("fallen", motion)
-    elif call["refusal"]:
-        yield f"The last motion was not carried out: {call['refusal']}"
     if call["correction"]:
         yield f"Your motion was given back and is not before the board: {call['correction']}"
+    if call["fallen"]:
+        fallen = call["fallen"]
+        is_given_back = fallen["why"] == call["correction"]
+        fell = f"The last motion fell: {fallen['why']}. You may propose it again, changed:"
+        yield "It was this; propose it again, mended:" if is_given_back else fell
+        yield quoted("fallen", _written(fallen["motion"]))
+    elif call["refusal"]:
+        yield f"The last motion was not carried out: {call['refusal']}"
 
 
 # --- the room and the state of things ---------------------------------------------------------

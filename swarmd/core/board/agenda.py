@@ -39,7 +39,6 @@ REST_SECONDS: Final = 5.0
 # Of a report in the line of the agenda; the whole is among the reports.
 EXCERPT_CHARS: Final = 300
 
-ENDED_WITHOUT_REPORT: Final = "(ended without a final report: "
 
 _CAN: Final[Mapping[str, str]] = {
     "permission": "act: approve or deny it, or sort it: refused, or brought before a person",
@@ -266,7 +265,7 @@ def _ended_causes(swarm: Swarm, id: MissionId, now: float) -> list[Cause]:
     return [
         _ended_cause(report.agent, report.name, report.text[:EXCERPT_CHARS], now)
         for report in swarm.reports.get(id, {}).values()
-        if report.text.startswith(ENDED_WITHOUT_REPORT) and swarm.lineage.get(report.agent) is None
+        if report.is_without_result and swarm.lineage.get(report.agent) is None
     ]
 
 

@@ -359,10 +359,13 @@ def _give_back(
     again = procedure.model_copy(
         update={"correction": why, "corrections": procedure.corrections + 1, "warned": warned}
     )
+    if procedure.stage == "propose":
+        # A seat remembers nothing: its own text is shown to it, to be mended and not made anew.
+        again = again.model_copy(update=fallen_of(again, answer.motion, why))
     if again.corrections <= CORRECTIONS_MAX:
         return call_seats(again, [answer.seat], rules, now)
     if procedure.stage == "propose" and procedure.waiting:
-        again = again.model_copy(update=fallen_of(again, answer.motion, why) | {"refusal": why})
+        again = again.model_copy(update={"refusal": why})
     return _go_on(again, rules, now)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from swarmd.core.board.agenda import ENDED_WITHOUT_REPORT
 from swarmd.core.board.room import report_digest, words_of
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM
@@ -10,7 +9,12 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.provenance import taint_of
-from swarmd.core.model.records import NO_CITATIONS, Citations, ExecutiveReport
+from swarmd.core.model.records import (
+    ENDED_WITHOUT_REPORT,
+    NO_CITATIONS,
+    Citations,
+    ExecutiveReport,
+)
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import REPORTS, Put
 

@@ -143,7 +143,7 @@ def _too_little(mission: Mission, least: Least) -> str:
         return ""
     given = ", ".join(_in_words(kind, mission.budget[kind]) for kind in little)
     return (
-        f"its budget of {given} cannot pay for it: it takes at least {least}. "
+        f"a budget of {given} cannot pay for this mission, which takes at least {least}. "
         f"Submit it with --budget {_as_option(little)} or more, which is enough where nobody "
         f"argues and no work is sent back{_with_arguments(mission, least)}"
     )
@@ -158,7 +158,14 @@ def _with_arguments(mission: Mission, least: Least) -> str:
 
 
 def _as_option(amounts: Mapping[str, int]) -> str:
-    return ",".join(f"{kind}={n}" for kind, n in amounts.items())
+    return ",".join(_as_part(kind, n) for kind, n in amounts.items())
+
+
+def _as_part(kind: str, amount: int) -> str:
+    """Money in dollars, as people give it: `usd=0.049`, never rounded."""
+    if kind != "cost":
+        return f"{kind}={amount}"
+    return f"usd={amount / 1_000_000:.6f}".rstrip("0").rstrip(".")
 
 
 def _in_words(kind: str, amount: int) -> str:

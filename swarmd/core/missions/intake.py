@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from swarmd.core.model.charter import Amounts, Path, Written
+from swarmd.core.model.charter import KINDS, Amounts, Path, Written
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
 
@@ -167,4 +167,7 @@ def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["loc"][0] == "board":
         return "board: must be `all`, or a number of seats from 1 to 12"
-    return f"{'.'.join(str(part) for part in first['loc'] if part != '[key]')}: {first['msg']}"
+    where = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["loc"][0] == "budget":
+        return f"{where}: a budget is whole numbers, from 0 on, of {', '.join(KINDS)}"
+    return f"{where}: {first['msg']}"

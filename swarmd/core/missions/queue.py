@@ -134,7 +134,7 @@ def _is_taken(draft: Draft, id: MissionId, request: MissionRequest) -> bool:
 def _why_no_such_bench(swarm: Swarm, request: MissionRequest) -> str:
     seats = len(swarm.declared.board.seats)
     if isinstance(request.board, int) and request.board > seats:
-        return f"board: {request.board} seats asked, the board has {seats}"
+        return f"board: {request.board} seats were asked for, and the board has {seats}"
     return ""
 
 
@@ -359,13 +359,27 @@ def end(
     by: str = "board",
     order: str = "",
 ) -> None:
-    """Decide a mission's end: its subtree is fenced now; the result is told when that is done."""
+    """Decide a mission's end: its subtree is fenced now; the result is told when that is done.
+
+    Where no motion could be carried any more, finished reports are told as what they are: what was
+    paid for is not lost for the price of a vote.
+    """
     if mission.ending is not None:
         return
+    if state in (MissionState.EXHAUSTED, MissionState.FAILED):
+        text = text or _undelivered(draft.swarm, mission.id, state, reason)
     draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
     _close_calls(draft, mission.id)
     mark = Fence(mission.id, f"mission {state}", by, draft.now, order)
     draft.add(*fence(draft.swarm, mark, draft.moment, mission=mission.id))
+
+
+def _undelivered(swarm: Swarm, id: MissionId, state: MissionState, reason: str) -> str:
+    """The final reports that the board has not delivered; empty where there is none."""
+    reports = swarm.reports.get(id, {}).values()
+    texts = [one.text.strip() for one in reports if one.is_done and not one.is_without_result]
+    head = f"[swarmd: not delivered by the board: {state.value}, {reason}]"
+    return "\n\n".join([head, *texts]) if texts else ""
 
 
 def _close_calls(draft: Draft, id: MissionId) -> None:

@@ -67,9 +67,9 @@ ROOM: Final = Area(
 )
 TOOL: Final = Area(
     "tool",
-    "tool/AREA/NAME of a function that there is",
+    "tool/AREA/NAME",
     re.compile(r"(?P<tool>.+)"),
-    allows="to use a function",
+    allows="to use the function AREA/NAME, which there has to be",
     checked="by the store, at each use",
     takes=("tools",),
 )

@@ -77,6 +77,8 @@ class Citations:
 
 
 NO_CITATIONS: Final = Citations()
+# How the report of an executive begins that ended before it gave a final one.
+ENDED_WITHOUT_REPORT: Final = "(ended without a final report: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ class ExecutiveReport:
     is_done: bool = False
     taint: tuple[str, ...] = ()  # what its author had read of what nobody vouches for
     citations: Citations = NO_CITATIONS
+
+    @property
+    def is_without_result(self) -> bool:
+        """Its executive ended before its final report."""
+        return self.text.startswith(ENDED_WITHOUT_REPORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

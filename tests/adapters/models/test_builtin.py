@@ -717,6 +717,17 @@ def test_each_seat_speaks_in_its_own_manner_to_the_motion_before_it() -> None:
         assert len(said) == len(SEATS) + 1
 
 
+def test_one_executive_suffices_and_is_not_said_to_divide_nothing() -> None:
+    alone = {**CHARTER, "executives": CHARTER["executives"][:1]}
+    moves = [
+        one(seat_view(name, Call("debate", 1, alone, reports=(GOOD,))))
+        for name in ("marcus-aurelius", "king-solomon")
+    ]
+    told, over = (move.text for move in moves if isinstance(move, Argue))
+    assert "1 executive suffices for" in told
+    assert "may divide the files below it" in over
+
+
 def test_a_seat_survives_motions_of_any_shape() -> None:
     for motion in (
         None,

@@ -109,6 +109,10 @@ def test_the_next_proposer_sees_the_motion_that_fell_and_why() -> None:
 def test_a_correction_names_the_rule_and_its_numbers() -> None:
     why = "refused by budget.share: ann: tokens: 90001 needed, 65000 free"
     assert f"given back and is not before the board: {why}" in told(replace(CALL, correction=why))
+    fallen = {"motion_number": 1, "motion": MOTION, "why": why}
+    shown = told(replace(CALL, correction=why, fallen=fallen))
+    assert "It was this; propose it again, mended:\n<fallen>" in shown
+    assert "The last motion fell" not in shown
 
 
 def test_the_proposer_sees_every_argument_with_its_stance() -> None:

@@ -216,6 +216,8 @@ def test_what_the_law_would_refuse_goes_back_to_the_proposer_at_once() -> None:
     board.take(Proposed("socrates", 1, CHARTER, judged=TOO_MUCH))
     assert (board.called, board.number, board.call.phase) == ("socrates", 1, "propose")
     assert board.call.correction == ("refused by budget.share: ann: tokens: 9 needed, 5 free")
+    assert board.call.fallen is not None, "a seat remembers nothing: it mends what it is shown"
+    assert board.call.fallen["why"] == board.call.correction
     board.propose(CHARTER)
     assert board.procedure.phase == "debate"
     assert board.procedure.falls == 0

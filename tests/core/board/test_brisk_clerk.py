@@ -237,7 +237,7 @@ def test_a_mission_gets_the_bench_that_it_asks_for_and_no_larger_one_than_there_
     too_large = MissionRequest(mission="More.", id="m3", board=9)
     queue.admit(w.renew(), too_large, files=("docs",))
     (refused,) = journal(w.changes, "mission.rejected")
-    assert "9 seats asked, the board has 6" in refused.text
+    assert "9 seats were asked for, and the board has 6" in refused.text
 
 
 def closed(changes: list[Change]) -> list[tuple[str, int]]:

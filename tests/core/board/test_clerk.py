@@ -219,6 +219,32 @@ def test_what_the_runtime_found_wrong_in_a_report_is_shown_to_the_board_and_deli
     assert result.endswith("The rest.")
 
 
+@pytest.mark.parametrize("state", [MissionState.EXHAUSTED, MissionState.FAILED])
+def test_a_finished_report_is_not_lost_where_the_board_cannot_deliver_it(
+    state: MissionState,
+) -> None:
+    w = world()
+    w.carry(_charter({"name": "one"}, {"name": "two"}))
+    one, two = w.swarm.executives(MISSION)
+    w.report(one, "All of it.")
+    w.report(two, "A part.", done=False)
+    queue.end(w.renew(), w.swarm.missions[MISSION], state, "no money")
+    result = w.swarm.missions[MISSION].result
+    assert result == (
+        f"[swarmd: not delivered by the board: {state.value}, no money]\n\nAll of it."
+    )
+
+
+def test_a_mission_that_an_operator_cancels_or_without_a_finished_report_has_no_result() -> None:
+    for state, done in ((MissionState.CANCELLED, True), (MissionState.EXHAUSTED, False)):
+        w = world()
+        w.carry(_charter({"name": "one"}))
+        (one,) = w.swarm.executives(MISSION)
+        w.report(one, "found", done=done)
+        queue.end(w.renew(), w.swarm.missions[MISSION], state, "why")
+        assert w.swarm.missions[MISSION].result == ""
+
+
 def test_a_rejection_ends_the_mission_with_its_reason() -> None:
     w = world()
     w.carry({"motion": "reject", "reason": "no files were given"})

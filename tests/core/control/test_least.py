@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from swarmd.adapters.config.loader import load
+from swarmd.cli.amounts import budget_of
 from swarmd.core.control.forecast import PromptBytes, forecast, motion_calls
 from swarmd.core.control.least import forecast_of, prompt_bytes
 from swarmd.core.ledger.ratio import MARGIN_PERCENT
@@ -149,7 +150,9 @@ def test_a_budget_that_cannot_finish_is_refused_with_the_sum_that_would_do(kind:
         assert mission.ending is (None if state else MissionState.REJECTED)
         if state is None:
             assert mission.reason.startswith(f"{Rule.MISSION_BUDGET}: ")
-            assert f"--budget {kind}={enough} " in mission.reason
+            said = mission.reason.partition("--budget ")[2].partition(" ")[0]
+            assert said.startswith("usd=0." if kind == "cost" else f"{kind}={enough}")
+            assert budget_of(said) == {kind: enough}, "a person can say it, and it is the same sum"
             assert "$" in mission.reason
 
 

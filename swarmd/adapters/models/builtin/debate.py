@@ -27,7 +27,7 @@ _ON_CHARTER: Final = {
     "gandhi": "Whom does it serve? Whoever asked gets sentences that can be opened and checked, "
     "and nothing claimed beyond them. To read {files} harms nobody, and {budget_low}.",
     "marcus-aurelius": "It is in our power to read {files} and to say what stands there. "
-    "{executives} suffice for {themes}; "
+    "{executives_suffice} for {themes}; "
     "more would be vanity.",
     "tony-stark": "{executives}, parts in parallel, one index over {files}: seconds, zero tokens. "
     "If {term} is not in there, we know at once. Ship it.",
@@ -107,6 +107,8 @@ def _facts_of_charter(executives: Sequence[Mapping[str, Any]]) -> dict[str, str]
         budget = "The shares of the budget are named in the motion"
     return {
         "executives": counted(len(executives), "executive"),
+        "executives_suffice": counted(len(executives), "executive")
+        + (" suffices" if len(executives) == 1 else " suffice"),
         "themes": enumerated([_theme_shown(executive) for executive in executives]) or "no theme",
         "budget": budget,
         "budget_low": budget[0].lower() + budget[1:],
@@ -137,7 +139,7 @@ def _theme_shown(executive: Mapping[str, Any]) -> str:
 
 def _overlap_of(executives: Sequence[Mapping[str, Any]]) -> str:
     if len(executives) < 2:
-        return "one hand does it, nothing is divided"
+        return "one executive has the whole question, and may divide the files below it"
     held = [set(topic(theme_of(str(e.get("task", "")))).strong) for e in executives]
     shared = sorted(held[0].intersection(*held[1:]))
     return f"all themes share {enumerated(shared[:3])}" if shared else "the themes share no word"

@@ -25,7 +25,7 @@ def foresee_terminate(swarm: Swarm, actor: Actor, args: Args) -> dict[str, Any] 
 
 ACTION = Action(
     name="terminate",
-    help="End it and all below it; 0 only if every one was seen to end.",
+    help="End an agent or a mission, and all below it; 0 only if every one was seen to end.",
     decide=decide_terminate,
     consequence="inward",
     targets=(Target.AGENT, Target.MISSION, Target.GROUP),

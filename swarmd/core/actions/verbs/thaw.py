@@ -29,7 +29,7 @@ def consequence_of_thaw(swarm: Swarm, actor: Actor, args: Args) -> Consequence:
 
 ACTION = Action(
     name="thaw",
-    help="Let it go on where it stood; tells what still stops it.",
+    help="Lift a stop: what it held goes on where it stood; tells what still stops that.",
     decide=decide_thaw,
     consequence=consequence_of_thaw,
 )
