@@ -82,6 +82,10 @@ class LogEvent(StrEnum):
     MISSION_TOO_LARGE = "mission.too_large", "a mission is too large to be stored; it is rejected"
     MISSION_UNREADABLE = "mission.unreadable", "a record of a mission cannot be read"
     MISSION_WAITS = "mission.waits", "a mission waits to be stored"
+    MODEL_ANSWER_UNREADABLE = (
+        "model.answer_unreadable",
+        "a model's answer cannot be read, for a reason that swarmd does not know; the call failed",
+    )
     MODEL_FORM_CHANGED = (
         "model.form_changed",
         "a model's server is asked in another form from now on",

@@ -21,6 +21,10 @@ TEXT_CHARS_MAX: Final = 2_000  # of what a model wrote, in a record or a correct
 # and a model whose thoughts are longer goes on without them.
 THREAD_BYTES_MAX: Final = 256 * 1024
 
+# What one piece of a call takes beside its text. Pieces without text are counted by it: what is
+# counted by its text alone could be sent, and kept, without end.
+FRAGMENT_BYTES: Final = 16
+
 # The reasons for an end, in the words of several providers.
 AT_LIMIT: Final = frozenset(
     {
@@ -73,7 +77,8 @@ _THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 
 @dataclass(slots=True)
 class Received:
-    """`text_bytes` counts all that the model generated, kept or not.
+    """`text_bytes` counts all that the model generated, kept or not, and `kept_bytes` what is kept
+    beside it: items for the next request, and what tells the pieces of calls apart.
 
     `said` is the most that the server has said of its usage, and `is_counted` that this was of the
     whole answer: some servers report a running count with each piece, or an empty one with the
@@ -88,6 +93,7 @@ class Received:
         False  # by something else than a reason: a mark, the end of a document, the usage
     )
     text_bytes: int = 0
+    kept_bytes: int = 0
     is_over: bool = False  # the server said with its last piece that nothing follows
     _choice: int | None = None
     _thoughts_name: str = ""  # under which the server sends them
@@ -220,7 +226,7 @@ class Received:
             # Behind pieces a whole message says them once more.
             self._take_delta(message, is_message=True)
         elif isinstance(text := choice.get("text"), str):
-            self._pieces.append(self._count_text(text))
+            self._keep_text(text)
 
     def _take_delta(self, delta: object, *, is_message: bool = False) -> None:
         if not isinstance(delta, dict):
@@ -228,7 +234,7 @@ class Received:
         self._deltas += 1
         content = delta.get("content")
         if isinstance(content, str):  # as nearly always
-            self._pieces.append(self._count_text(content))
+            self._keep_text(content)
         elif content:
             self._take_content(content)
         if refusal := delta.get("refusal"):
@@ -243,7 +249,8 @@ class Received:
         if name:
             self._thoughts_name, thoughts = name, delta[name]
             text = thoughts if isinstance(thoughts, str) else _text_within(thoughts)
-            self._thoughts.append(self._count_text(text))
+            if text:
+                self._thoughts.append(self._count_text(text))
 
     def _take_calls(self, delta: Mapping[str, Any], *, is_message: bool) -> None:
         fragments = calls.fragments_of(delta.get("tool_calls"), self._deltas, is_message=is_message)
@@ -252,6 +259,7 @@ class Received:
         for fragment in fragments:
             self._count_text(fragment.name)
             self._count_text(fragment.arguments)
+            self.kept_bytes += FRAGMENT_BYTES + len(fragment.id)
         self._fragments += fragments
 
     def _take_content(self, content: object) -> None:
@@ -259,7 +267,7 @@ class Received:
         parts = content if isinstance(content, list) else [content]
         for part in parts:
             if isinstance(part, str):
-                self._pieces.append(self._count_text(part))
+                self._keep_text(part)
             elif isinstance(part, dict):
                 self._take_part(part)
 
@@ -268,9 +276,13 @@ class Received:
         if kind == "refusal":
             self.refusal += self._count_text(part.get("refusal"))
         elif isinstance(text, str) and kind in ("text", "output_text", None):
-            self._pieces.append(self._count_text(text))
+            self._keep_text(text)
         else:
             self._count_text(_text_within(part))
+
+    def _keep_text(self, text: str) -> None:
+        if text:
+            self._pieces.append(self._count_text(text))
 
     def _count_text(self, text: object) -> str:
         if not isinstance(text, str):

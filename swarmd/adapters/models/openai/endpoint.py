@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 import httpx2
+import structlog
 
 from swarmd.adapters.models import addresses
 from swarmd.adapters.models.first_token import Beginnings
@@ -17,6 +18,7 @@ from swarmd.adapters.models.openai import events, http_client
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.connection import connect
 from swarmd.adapters.models.openai.exchange import (
+    UNREADABLE,
     Deadlines,
     Limit,
     fault_of,
@@ -39,7 +41,10 @@ from swarmd.adapters.models.openai.wire import Wire
 from swarmd.adapters.models.rate_limit import Pace, TooLateError
 from swarmd.core.model.declarations import Provider
 from swarmd.core.model.generation import BYTES_OF_TOKEN
+from swarmd.log_events import LogEvent
 from swarmd.ports.models import NOTHING, Failed, Usage
+
+log = structlog.get_logger(__name__)
 
 DETAIL_CHARS_MAX: Final = 400
 # What a provider that has enough asks of all workers is heeded up to this, as long as a call's own
@@ -137,13 +142,19 @@ class Endpoint:
         self, body: bytes, limit: Limit, clock: Deadlines
     ) -> Received | NoAnswer:
         received = self._wire.received()
-        fault = await self._receive_answer(body, received, clock, limit)
-        if received.is_whole:
-            # What came with its end is whole, whatever became of the connection afterwards.
-            return received
-        return self._without_answer(
-            fault or unfinished(received, clock, limit), received, body, limit
-        )
+        try:
+            fault = await self._receive_answer(body, received, clock, limit)
+            if received.is_whole:
+                # What came with its end is whole, whatever became of the connection afterwards.
+                return received
+            fault = fault or unfinished(received, clock, limit)
+            return self._without_answer(fault, received, body, limit)
+        except Exception:
+            # A bug of ours that a server has found. Raised further, it would end the turn, which is
+            # then taken again; as a failure of this call it is bounded by `attempts_max`.
+            log.exception(LogEvent.MODEL_ANSWER_UNREADABLE, model=self._model)
+            most = self._meter.most(body, limit)
+            return NoAnswer(Failed("server", UNREADABLE, most), Fault("server", UNREADABLE))
 
     def _without_answer(
         self, fault: Fault, received: Received, body: bytes, limit: Limit

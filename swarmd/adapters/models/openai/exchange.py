@@ -49,6 +49,7 @@ BYTES_BESIDE: Final = 256
 # servers put names, log probabilities and the like around it.
 EVENT_BYTES_OF_BYTE: Final = 6
 EVENT_BYTES_BESIDE: Final = 256 * 1024
+UNREADABLE: Final = "the server sent a piece that can't be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class Limit:
 
     @property
     def event_bytes(self) -> int:
-        """Of one event or document: more cannot be an answer within the limit."""
+        """Of one event or document, and of all that is kept of an answer beside its text: more
+        cannot be an answer within the limit.
+        """
         return EVENT_BYTES_OF_BYTE * self.bytes + EVENT_BYTES_BESIDE
 
 
@@ -205,6 +208,8 @@ class _Taken:
                     self._take_piece(piece)
             if self.received.is_over:
                 return True
+            if self.received.kept_bytes > self.limit.event_bytes:
+                raise FaultyError(Fault("cut", "the answer has more items than its limit allows"))
         return False
 
     def _take_piece(self, piece: Any) -> None:
@@ -278,6 +283,6 @@ def translated(error: Exception, *, has_begun: bool) -> Fault:
         case httpx2.HTTPError() | httpx2.StreamError() if has_begun:
             return Fault("cut", f"the answer broke off: {type(error).__name__}")
         case ValueError() | RecursionError():
-            return Fault("server", "the server sent a piece that can't be read")
+            return Fault("server", UNREADABLE)
         case _:
             return Fault("server", f"connection failed: {type(error).__name__}")

@@ -35,7 +35,7 @@ from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.calls import shown_calls
 from swarmd.adapters.models.openai.encoded import EncodedRequests
 from swarmd.adapters.models.openai.endpoint import Endpoint, NoAnswer
-from swarmd.adapters.models.openai.exchange import Limit
+from swarmd.adapters.models.openai.exchange import UNREADABLE, Limit
 from swarmd.adapters.models.openai.faults import Fault
 from swarmd.adapters.models.openai.form import STRICT, Form, Mode, Refusal, refused
 from swarmd.adapters.models.openai.generation import (
@@ -243,7 +243,12 @@ class OpenAIModel:
             return self._without_answer(received, prompt, mode, form)
         self._proven = form
         used = self._meter.used(received, body, limit)
-        return _read_received(received, prompt, mode, used)
+        try:
+            return _read_received(received, prompt, mode, used)
+        except Exception:
+            # Likewise of what was received whole (endpoint.py).
+            log.exception(LogEvent.MODEL_ANSWER_UNREADABLE, model=self.name)
+            return Failed("server", UNREADABLE, used)
 
     def _without_answer(self, none: NoAnswer, prompt: Prompt, mode: Mode, form: Form) -> Failed:
         beside = self._sent_beside(prompt, mode, form)

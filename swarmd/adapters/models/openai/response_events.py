@@ -31,6 +31,8 @@ _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "function_call": ("id", "call_id", "name", "arguments"),
     "message": ("id", "role", "status", "phase", "content"),
 }
+# What a place takes of which something was heard.
+PLACE_BYTES: Final = 64
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -47,11 +49,11 @@ class ReceivedResponse(Received):
             return (raw,)
         if raw.get("object") == "response":
             return self._ended(raw)
-        kind = raw.get("type")
+        kind = _kind_of(raw)
         if kind in _ENDS:
             response = raw.get("response")
             return self._ended(response if isinstance(response, dict) else {})
-        if isinstance(kind, str) and kind.startswith("response."):
+        if kind.startswith("response."):
             return self._of_event(kind, raw)
         return (raw,)
 
@@ -60,20 +62,21 @@ class ReceivedResponse(Received):
         a call of its own.
         """
         items = [self._items[place] for place in sorted(self._items)]
-        calls = sum(item.get("type") == "function_call" for item in items)
-        if calls != moves or not any(item.get("encrypted_content") for item in items):
+        # Each with an identifier, under which its result goes back.
+        calls = sum(map(_is_named_call, items))
+        if calls != moves or not any(map(_is_encrypted, items)):
             return ""
-        text = _COMPACT([_kept(item) for item in items if item.get("type") in _KEPT])
+        text = _COMPACT([_kept(item) for item in items if _kind_of(item) in _KEPT])
         return text if len(text.encode("utf-8", "replace")) <= THREAD_BYTES_MAX else ""
 
     def _of_event(self, kind: str, event: Json) -> Iterator[Json]:
         place = event.get("output_index")
         place = place if isinstance(place, int) else 0
         if kind in _DELTAS:
-            self._said.add(place)
+            self._note(place)
             yield _piece({_DELTAS[kind]: event.get("delta")})
         elif kind == "response.function_call_arguments.delta":
-            self._said.add(place)
+            self._note(place)
             yield _call_piece(place, {"arguments": event.get("delta")})
         elif kind in ("response.output_item.added", "response.output_item.done"):
             item = event.get("item")
@@ -86,9 +89,15 @@ class ReceivedResponse(Received):
         if kind.endswith("added"):
             return
         self._items[place] = item
+        self.kept_bytes += len(_COMPACT(item).encode("utf-8", "replace"))
+        if place not in self._said:
+            self._note(place)
+            yield from _content_of(place, item)
+
+    def _note(self, place: int) -> None:
         if place not in self._said:
             self._said.add(place)
-            yield from _content_of(place, item)
+            self.kept_bytes += PLACE_BYTES
 
     def _ended(self, response: Json) -> Iterator[Json]:
         """The end of a response, with whatever of its items has not come before."""
@@ -112,9 +121,13 @@ def _finish_of(response: Json) -> str:
     reason = details.get("reason") if isinstance(details, dict) else None
     if isinstance(reason, str) and reason:
         return reason
-    status = response.get("status")
-    # One that is said to be incomplete, and not why, is not whole.
-    return {"completed": "stop", None: "stop", "incomplete": "interrupted"}.get(status, str(status))
+    match response.get("status"):
+        case "completed" | None:
+            return "stop"
+        case "incomplete":  # and not said why: it is not whole
+            return "interrupted"
+        case status:
+            return str(status)
 
 
 def _content_of(place: int, item: Json) -> Iterator[Json]:
@@ -138,6 +151,21 @@ def _piece(delta: Json, finish: str | None = None) -> Json:
 def _call_piece(place: int, function: Json, id: object = None) -> Json:
     call = {"index": place, "function": function}
     return _piece({"tool_calls": [call | ({"id": id} if id else {})]})
+
+
+def _kind_of(event_or_item: Json) -> str:
+    """What it says that it is; a server can say there whatever JSON can."""
+    kind = event_or_item.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _is_named_call(item: Json) -> bool:
+    return _kind_of(item) == "function_call" and isinstance(item.get("call_id"), str)
+
+
+def _is_encrypted(item: Json) -> bool:
+    content = item.get("encrypted_content")
+    return isinstance(content, str) and content != ""
 
 
 def _kept(item: Json) -> Json:
