@@ -26,6 +26,7 @@ _HEARD_CHARS_MAX: Final = 6 * _FIELDS_BYTES_MAX
 TOO_LARGE: Final = (
     "too_large"  # the field by which it is known that the rest of a mission was not kept
 )
+TURNED_AWAY_CHARS: Final = 200  # of a rejected mission's text, kept with its record
 OVER_BOUND: Final = "bytes"  # what it says where the bound above is the reason, and not the server
 
 
@@ -118,6 +119,22 @@ def is_too_large(fields: Mapping[str, str]) -> bool:
 
 def _bytes_of(text: str) -> int:
     return len(text.encode(errors="replace"))
+
+
+def too_large(fields: Mapping[str, str]) -> dict[str, str]:
+    """What is kept of a mission that the server does not take whole: enough to reject it, under
+    the id that it asked for.
+    """
+    id = fields.get("id", "")[:64]
+    return {
+        TOO_LARGE: "1",
+        "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS],
+    } | ({"id": id} if id else {})
+
+
+def bounded(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """A mission, or what is kept of one that is larger than any may be."""
+    return too_large(fields) | {TOO_LARGE: OVER_BOUND} if is_too_large(fields) else fields
 
 
 def parse_mission(fields: Mapping[str, str]) -> MissionRequest | str:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from swarmd.core.missions.intake import (
     NOT_TEXT,
-    OVER_BOUND,
     RESERVED_IDS,
-    TOO_LARGE,
+    TURNED_AWAY_CHARS,
     MissionRequest,
-    is_too_large,
     sendable,
 )
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
@@ -38,24 +35,6 @@ from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import BOARDS, Put
 from swarmd.core.model.timings import Moment
 from swarmd.core.tree.fence import fence
-
-TURNED_AWAY_CHARS: Final = 200  # of a rejected mission's text, kept with its record
-
-
-def too_large(fields: Mapping[str, str]) -> dict[str, str]:
-    """What is kept of a mission that the server does not take whole: enough to reject it, under
-    the id that it asked for.
-    """
-    id = fields.get("id", "")[:64]
-    return {
-        TOO_LARGE: "1",
-        "raw": fields.get("mission", fields.get("raw", ""))[:TURNED_AWAY_CHARS],
-    } | ({"id": id} if id else {})
-
-
-def bounded(fields: Mapping[str, str]) -> Mapping[str, str]:
-    """A mission, or what is kept of one that is larger than any may be."""
-    return too_large(fields) | {TOO_LARGE: OVER_BOUND} if is_too_large(fields) else fields
 
 
 def id_asked(fields: Mapping[str, str]) -> str:

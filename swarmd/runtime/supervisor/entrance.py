@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 
-from swarmd.core.missions import queue
-from swarmd.core.missions.intake import fields_of, masked
+from swarmd.core.missions.intake import bounded, fields_of, masked, too_large
 from swarmd.core.model.channels import INPUTS, MISSIONS
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.timings import SWEEP_SECONDS
@@ -39,7 +38,7 @@ class Entrance:
             if isinstance(ring, tuple) and ring[0] == MISSIONS:
                 # A process that slept past its lease hears what its successor has heard and stored.
                 await self.leadership.renew()
-                fields = masked(queue.bounded(fields_of(ring[1])), self.masking)
+                fields = masked(bounded(fields_of(ring[1])), self.masking)
                 await self.keep_mission(self._identify(fields))
             if ring is not None:
                 self._rung.set()
@@ -73,7 +72,7 @@ class Entrance:
                     why=error.what,
                     hint=error.hint,
                 )
-                fields = queue.too_large(fields)
+                fields = too_large(fields)
             else:
                 return
 

@@ -16,7 +16,7 @@ from swarmd.core.actions import dead_letters
 from swarmd.core.control import ledger_events
 from swarmd.core.control.dispatch import decide
 from swarmd.core.missions import queue
-from swarmd.core.missions.intake import MissionRequest, masked, parse_mission
+from swarmd.core.missions.intake import MissionRequest, bounded, masked, parse_mission, too_large
 from swarmd.core.model.channels import FACTS, MISSIONS
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.messages import Kind, Message, why_unreadable
@@ -134,9 +134,9 @@ class Intake:
         """One mission of the stream: what it says, whether its files are there, whether its id
         is an ended one's.
         """
-        fields = masked(queue.bounded(fields), self.masking)
+        fields = masked(bounded(fields), self.masking)
         is_too_large = (MISSIONS, id) in self._too_large
-        request = parse_mission(queue.too_large(fields) if is_too_large else fields)
+        request = parse_mission(too_large(fields) if is_too_large else fields)
         ended = await self._read_ended(fields)
         if isinstance(request, str):
             text = fields.get("mission") or fields.get("raw", "")

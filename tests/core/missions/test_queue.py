@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from swarmd.core.actions import stop
 from swarmd.core.missions import queue
-from swarmd.core.missions.intake import MISSION_BYTES_MAX, MissionRequest, fields_of, parse_mission
+from swarmd.core.missions.intake import (
+    MISSION_BYTES_MAX,
+    MissionRequest,
+    bounded,
+    fields_of,
+    parse_mission,
+)
 from swarmd.core.model.changes import AccountOpened, Change, MissionClosed, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import AMOUNT_MAX, KINDS, NEEDED_KINDS
@@ -133,7 +139,7 @@ def test_a_huge_mission_is_refused_by_its_bytes(text: str) -> None:
     ids=["its text", "its files", "no mission", "what was heard", "JSON that was heard"],
 )
 def test_of_a_mission_over_the_bound_little_is_kept_and_its_id(fields: Mapping[str, str]) -> None:
-    kept = queue.bounded({"id": "mine", **fields})
+    kept = bounded({"id": "mine", **fields})
     assert kept["id"] == "mine"
     assert sum(map(len, kept.values())) < 500
     assert "larger than 1,000,000 bytes" in str(parse_mission(kept))
@@ -141,7 +147,7 @@ def test_of_a_mission_over_the_bound_little_is_kept_and_its_id(fields: Mapping[s
 
 def test_a_mission_within_the_bound_is_kept_as_it_is() -> None:
     fields = {"mission": "a" * MISSION_BYTES_MAX, "files": json.dumps(["b" * 512] * 512)}
-    assert queue.bounded(fields) is fields
+    assert bounded(fields) is fields
 
 
 @pytest.mark.parametrize(
