@@ -8,12 +8,9 @@
 -- before it, for a turn that its host's end cuts again and again is long, not poison. 0 for an agent that is gone:
 -- nobody would remove what was written for it after its reaping. A call that was given up is paid and answers nothing:
 -- no attempt got further by it, or one that raises in the same call each time would be paid without end.
--- Costs one HKEYS, and one HSTRLEN for each call of the turn that has ended.
+-- Costs one HKEYS, and one HGET for each call of the turn that has ended.
 if redis.call('HEXISTS', KEYS[2], ARGV[4]) == 0 then return 0 end
--- By its length first: the result of another call may be long, and is not read.
-local function is_lost(step)
-  return redis.call('HSTRLEN', KEYS[1], step) == #ARGV[5] and redis.call('HGET', KEYS[1], step) == ARGV[5]
-end
+local function is_lost(step) return redis.call('HGET', KEYS[1], step) == ARGV[5] end
 local field, ended, begun = ARGV[1] .. ':tries', 0, false
 for _, step in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.match(step, '^%d+:%d+:e$') and not is_lost(step) then ended = ended + 1 end
