@@ -901,3 +901,9 @@ def test_the_board_gives_permission_for_a_creation_that_was_checked_once_and_for
     other = one(replace(view, call=Call("vote", 2, move.motion.model_dump() | {"target": "ap-9"})))
     assert isinstance(other, Vote)
     assert other.choice == "abstain"
+
+
+def test_a_mission_of_nothing_but_ands_is_taken_apart_at_once() -> None:
+    started = time.process_time()
+    themes("and how " * 2_500)
+    assert time.process_time() - started < 1.0

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from swarmd.adapters.files.sentences import bounded, cleaned
@@ -76,6 +76,8 @@ _ASK_WORD: Final = (
 )
 _AND: Final = re.compile(rf",?\s+and\s+(?={_ASK_WORD})", re.I)
 _ASKS: Final = re.compile(rf"(?:and\s+|or\s+|but\s+)?{_ASK_WORD}", re.I)
+# Each is a look at the whole clause; a clause with more of them is no pair of questions.
+_JOINTS_MAX: Final = 32
 _MARKER: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+")
 
 
@@ -114,7 +116,7 @@ def _split_question(clause: str) -> list[str]:
     The first half stays a question, or it would be taken for a remark beside the second.
     """
     mark = "?" if clause.endswith("?") else ""
-    for joint in _AND.finditer(clause):
+    for joint in islice(_AND.finditer(clause), _JOINTS_MAX):
         halves = [clause[: joint.start()] + mark, clause[joint.end() :]]
         if min(map(_count_strong, halves)) >= 2:
             return halves

@@ -140,9 +140,13 @@ def _without_thoughts(text: str) -> str:
 
 def _thought_marks(text: str) -> Iterator[re.Match[str]]:
     """Those outside of JSON objects."""
-    spans = [(start, end) for start, end, _ in _find_objects(text)]
+    # Both go from left to right, so that each is looked at once.
+    spans = _find_objects(text)
+    start = end = -1
     for mark in _THOUGHTS.finditer(text):
-        if not any(start < mark.start() < end for start, end in spans):
+        while end <= mark.start():
+            start, end, _ = next(spans, (len(text), len(text) + 1, {}))
+        if not start < mark.start():
             yield mark
 
 

@@ -5,6 +5,8 @@ inside.
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from swarmd.adapters.models.openai.answer import Received
 from swarmd.adapters.models.openai.reading import Correction, read_moves
+from swarmd.adapters.models.openai.text import answer_in
 from swarmd.core.model.functions import TREE_LIST, Offer
 from swarmd.core.model.moves import Move, Report, Say, Use
 
@@ -253,3 +256,11 @@ def test_another_answer_beside_ours_is_counted_and_not_mixed_in() -> None:
     received.take({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     assert read_moves(received, OFFER) == (SAY,)
     assert received.text_bytes >= len(ANSWER) + len(OTHER)
+
+
+@pytest.mark.parametrize("unit", ["{}<think>", "<think>{}</think>", "{<think>"])
+def test_an_answer_full_of_marks_of_thoughts_is_read_at_once(unit: str) -> None:
+    started = time.process_time()
+    with suppress(ValueError):
+        answer_in(unit * 8_000)
+    assert time.process_time() - started < 1.0
