@@ -77,11 +77,12 @@ _KEY_MARK: Final = re.compile(rf"-{{4,5}} ?(BEGIN|END) {_KEY_NAME} ?-{{4,5}}")
 # From its first line to the end of its last: what lies farther apart is not one key. One of 16,384
 # bits has 12,700 characters.
 _KEY_CHARS_MAX: Final = 16_384
-# Lines of nothing but a key's characters, and the headers of an encrypted one. Before each stands a
-# line break, as it is or escaped, and what quotes a line in a mail or a comment.
-_KEY_LINES: Final = re.compile(
-    r"(?:(?:\\{1,8}[nrt]|[\s>|#*])*+"
-    r"(?:[A-Za-z0-9+/=]{16,}+|(?:Proc-Type|DEK-Info|Comment|Version|Charset|Hash):[^\r\n\\\"]*+))*+"
+# A line of nothing but a key's characters, or a header of an encrypted one. Before it stands a line
+# break, as it is or escaped, and what quotes a line in a mail or a comment. No group in it is
+# possessive: Python 3.11.2 matches those wrongly.
+_KEY_LINE: Final = re.compile(
+    r"(?:\\{1,8}[nrt]|[\s>|#*]){0,256}"
+    r"(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info|Comment|Version|Charset|Hash):[^\r\n\\\"]*)"
 )
 
 
@@ -108,8 +109,10 @@ def _end_of_key(begin: re.Match[str], ends: deque[int]) -> int:
         ends.popleft()
     if ends and ends[0] - begin.start() <= _KEY_CHARS_MAX:
         return ends[0]
-    lines = _KEY_LINES.match(begin.string, begin.end())
-    return lines.end() if lines else begin.end()
+    end = begin.end()
+    while line := _KEY_LINE.match(begin.string, end):
+        end = line.end()
+    return end
 
 
 _BEARER: Final = "".join(f"[{letter.upper()}{letter}]" for letter in "bearer")
