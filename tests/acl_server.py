@@ -137,7 +137,13 @@ class AclServer:
     def stop(self, *, kill: bool = False) -> None:
         if self._process is not None:
             (self._process.kill if kill else self._process.terminate)()
-            self._process.wait(STOP_SECONDS)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired as late:
+                self._process.kill()
+                self._process.wait(STOP_SECONDS)
+                said = self.log.read_text()[-2_000:]
+                raise AssertionError(f"the server did not stop: {said}") from late
 
     def restart(self, *, kill: bool = False) -> None:
         self.stop(kill=kill)
