@@ -23,7 +23,7 @@ SPAN_MAX: Final = 200
 # A word counts from so many letters on, by its beginning: `reserve` and `reserved` are one.
 _WORD: Final = re.compile(r"[^\W\d_]{4,}|\d+")
 _STEM_CHARS: Final = 5
-# A file has a folder or an ending, and is no host of a URL.
+# A file has an ending, and is no host of a URL.
 _CITED: Final = re.compile(
     r"(?<![\w/:.@-])(?P<path>[\w-][\w./-]*\.[A-Za-z]\w{0,7}):(?P<first>\d{1,7})"
     r"(?:[-–](?P<last>\d{1,7}))?(?![\w.:-]*:\d)"
@@ -64,8 +64,9 @@ def citations_in(text: str) -> tuple[Citation, ...]:
     """In their order, each once, at most `CITATIONS_MAX`."""
     found: dict[tuple[str, int, int], Citation] = {}
     for row in text.split("\n"):
-        whole, said = _stems(_CITED.sub(" ", row)), 0
-        for hit in _CITED.finditer(row):
+        hits = list(_CITED.finditer(row))
+        whole, said = _stems(_CITED.sub(" ", row)) if hits else frozenset[str](), 0
+        for hit in hits:
             first = int(hit["first"])
             last = max(first, int(hit["last"] or first))
             claim = _stems(row[said : hit.start()]) or whole

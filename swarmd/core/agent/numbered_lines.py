@@ -53,7 +53,7 @@ def _room(rest: Mapping[str, Any], chars_max: int) -> int:
 
 def _file_text(part: Mapping[str, Any], room: int) -> str:
     path, start, lines = _shown_path(part["path"]), part["start"], part["lines"]
-    total = int(part.get("total", 0))
+    total = part["total"] if isinstance(part.get("total"), int) else 0
     if not lines:
         return f"{path}, no lines from {start} on" + (f": it has {total}" if total else "")
     shown = list(_numbered(lines, start, room))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -49,7 +48,7 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
     return replace(
         call,
         # As they are now: what came while another call was open would else be decided unseen.
-        reports=tuple(map(report_data, _reports_shown(swarm, id))),
+        reports=tuple(map(report_data, swarm.standing_reports(id))),
         charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
         spent=_with_all_below(swarm, id, "spent"),
         left=_with_all_below(swarm, id, "free"),
@@ -86,12 +85,6 @@ def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:
         "spent": _with_all_below(swarm, agent.id, "spent"),
         "left": _with_all_below(swarm, agent.id, "free"),
     }
-
-
-def _reports_shown(swarm: Swarm, id: MissionId) -> Iterator[ExecutiveReport]:
-    """Whoever was replaced has somebody in its place, who reports."""
-    replaced = swarm.boards[id].watch.replaced
-    return (r for r in swarm.reports.get(id, {}).values() if r.agent not in replaced)
 
 
 def _with_all_below(swarm: Swarm, account: str, amount: Literal["spent", "free"]) -> dict[str, int]:

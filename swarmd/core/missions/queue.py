@@ -355,7 +355,7 @@ def end(
 
 def _undelivered(swarm: Swarm, id: MissionId, state: MissionState, reason: str) -> str:
     """The final reports that the board has not delivered; empty where there is none."""
-    reports = swarm.reports.get(id, {}).values()
+    reports = swarm.standing_reports(id)
     texts = [one.text.strip() for one in reports if one.is_done and not one.is_without_result]
     head = f"[swarmd: not delivered by the board: {state.value}, {reason}]"
     return "\n\n".join([head, *texts]) if texts else ""

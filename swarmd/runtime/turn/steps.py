@@ -205,16 +205,10 @@ class TurnSteps:
 
     async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:
         """Call a function; what is to be known of it beforehand, its row says."""
+        not_called = self._why_not_called(move, call)
+        if not_called is not None:
+            return not_called
         function, found = call.function, dict[str, Any]()
-        rules = self.world.declared.limits.taint
-        denied = refuse_outward(call, self.acting.agent, self.gathered.taint, rules)
-        if denied is not None:
-            return self._refused(move, denied.rule, denied.detail)
-        bound = self.world.declared.limits.functions_max
-        if self.journal.functions_done >= bound:
-            return failure(
-                function.name, f"not called: the {bound} function calls of this turn are used"
-            )
 
         async def effect() -> tuple[str, Used]:
             found.update(await call_function(self.world.handlers, self.acting, call))
@@ -241,6 +235,17 @@ class TurnSteps:
                 raise
             return self._refused(move, no.rule, no.detail)
         return found or json.loads(text)
+
+    def _why_not_called(self, move: Move, call: FunctionCall) -> Mapping[str, Any] | None:
+        """The result where it is not even begun: refused, or beyond the turn's bound."""
+        limits = self.world.declared.limits
+        denied = refuse_outward(call, self.acting.agent, self.gathered.taint, limits.taint)
+        if denied is not None:
+            return self._refused(move, denied.rule, denied.detail)
+        if self.journal.functions_done < limits.functions_max:
+            return None
+        why = f"not called: the {limits.functions_max} function calls of this turn are used"
+        return failure(call.function.name, why)
 
     def _refused(self, move: Move, rule: Rule, detail: str) -> Mapping[str, Any]:
         """As the model is told of it; the journal is, when the turn is committed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from swarmd.core.agent.citations import (
@@ -89,3 +91,10 @@ def test_the_count_is_told_and_what_is_wrong_with_each_of_the_others() -> None:
     assert checked(["", "a.md:9: the file has 6 lines"]).text.endswith(
         "not so: a.md:9: the file has 6 lines"
     )
+
+
+@pytest.mark.parametrize("unit", ["a.b", "a.b:1", "-a.b:1-", "a.md:9 ", ":", "a/", "é", "1.a:"])
+def test_a_report_made_to_be_slow_is_read_in_time_that_grows_with_it(unit: str) -> None:
+    started = time.process_time()
+    citations_in(unit * 20_000)
+    assert time.process_time() - started < 1.0

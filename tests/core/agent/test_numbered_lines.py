@@ -68,6 +68,12 @@ def test_a_name_with_a_line_break_passes_for_no_line() -> None:
     assert "\n9|" not in text
 
 
+def test_a_function_of_ones_own_may_say_of_its_total_what_it_likes() -> None:
+    assert "a.md, line 1:\n1| one" in result_text(
+        {"function": "my/own", "path": "a.md", "start": 1, "lines": ["one"], "total": "many"}, 900
+    )
+
+
 def test_other_results_are_json() -> None:
     for result in (
         {"function": "file/write", "ok": True, "path": "work/a.md", "bytes": 3},

@@ -11,6 +11,7 @@ from swarmd.core.board import agenda
 from swarmd.core.board.agenda import CALLS_MAX, REST_SECONDS
 from swarmd.core.control import orphans, rest, stalls
 from swarmd.core.control.stalls import Standing
+from swarmd.core.missions import queue
 from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.charter import KINDS
@@ -268,6 +269,37 @@ def test_a_charter_replaces_an_executive_in_one_motion_and_the_board_is_not_call
     w.tick()
     assert w.swarm.lineage.get(one.id) is None
     assert _is_working(w), "it was the board's own decision"
+
+
+def test_the_report_of_who_was_replaced_is_neither_delivered_nor_told() -> None:
+    w, (one, two) = _working("one", "two")
+    w.report(one, "The bad one.")
+    w.report(two, "The other.")
+    w.carry(_charter("better", replaces="one"))
+    w.report(next(e for e in w.swarm.executives(MISSION) if e.name == "better"), "The better.")
+    w.carry({"motion": "deliver", "reason": "r", "reports": ["one"]})
+    assert w.swarm.missions[MISSION].ending is None
+    assert "no report of one" in w.swarm.boards[MISSION].refusal
+    queue.end(w.renew(), w.swarm.missions[MISSION], MissionState.EXHAUSTED, "no money")
+    result = w.swarm.missions[MISSION].result
+    assert result.endswith("The other.\n\nThe better.")
+    assert "The bad one." not in result
+
+
+def test_a_name_that_was_used_again_is_the_later_executives() -> None:
+    w, (one, two) = _working("one", "two")
+    w.report(one, "The first.")
+    w.order("terminate", one.id)
+    w.request("h1", "gone", segment=one.id, agents=1)
+    for _ in range(2):
+        w.reap()
+    w.report(two, "The other.")
+    w.carry(_charter("one"))
+    again = next(e for e in w.swarm.executives(MISSION) if e.name == "one")
+    assert again.id != one.id
+    w.report(again, "The second.")
+    w.carry({"motion": "deliver", "reason": "r", "reports": ["one"]})
+    assert w.swarm.missions[MISSION].result == "The second."
 
 
 def test_a_charter_replaces_two_executives_and_both_end() -> None:

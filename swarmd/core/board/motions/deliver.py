@@ -43,13 +43,14 @@ def decide_deliver(draft: Draft, carried: Carried) -> Denied | None:
     from swarmd.core.model.refusals import Denied, Rule
 
     motion = carried.motion
-    reports = draft.swarm.reports.get(carried.mission, {})
+    reports = draft.swarm.standing_reports(carried.mission)
     chosen = []
     for reference in motion.reports:
-        found = [r for r in reports.values() if reference in (r.agent, r.name)]
+        found = [r for r in reports if reference in (r.agent, r.name)]
         if not found:
             return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
-        chosen.append(found[0])
+        # A name may have been used again: the later agent has it now.
+        chosen.append(found[-1])
     parts = [motion.text.strip()] if motion.text.strip() else []
     for report in chosen:
         parts.append(report.text.strip())
