@@ -10,6 +10,7 @@ from swarmd.core.actions.funding import can_pay_an_executive, to_give
 from swarmd.core.board import agenda
 from swarmd.core.board.agenda import Cause
 from swarmd.core.board.events import Announce, CallSeat
+from swarmd.core.missions.reports import standing_reports
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.entries import entry
@@ -48,7 +49,7 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
     return replace(
         call,
         # As they are now: what came while another call was open would else be decided unseen.
-        reports=tuple(map(report_data, swarm.standing_reports(id))),
+        reports=tuple(map(report_data, standing_reports(swarm, id))),
         charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
         spent=_with_all_below(swarm, id, "spent"),
         left=_with_all_below(swarm, id, "free"),

@@ -12,6 +12,7 @@ from swarmd.core.missions.intake import (
     MissionRequest,
     sendable,
 )
+from swarmd.core.missions.reports import unaccepted_text
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS, NEEDED_KINDS
@@ -346,19 +347,11 @@ def end(
     if mission.ending is not None:
         return
     if state in (MissionState.EXHAUSTED, MissionState.FAILED):
-        text = text or _undelivered(draft.swarm, mission.id, state, reason)
+        text = text or unaccepted_text(draft.swarm, mission.id, f"{state.value}, {reason}")
     draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
     _close_calls(draft, mission.id)
     mark = Fence(mission.id, f"mission {state}", by, draft.now, order)
     draft.add(*fence(draft.swarm, mark, draft.moment, mission=mission.id))
-
-
-def _undelivered(swarm: Swarm, id: MissionId, state: MissionState, reason: str) -> str:
-    """The final reports that the board has not delivered; empty where there is none."""
-    reports = swarm.standing_reports(id)
-    texts = [one.text.strip() for one in reports if one.is_done and not one.is_without_result]
-    head = f"[swarmd: not delivered by the board: {state.value}, {reason}]"
-    return "\n\n".join([head, *texts]) if texts else ""
 
 
 def _close_calls(draft: Draft, id: MissionId) -> None:

@@ -190,14 +190,6 @@ class Swarm:
     def reports(self) -> dict[MissionId, dict[AgentId, ExecutiveReport]]:
         return self.rows(REPORTS)
 
-    def standing_reports(self, mission: MissionId) -> list[ExecutiveReport]:
-        """The last of each executive, the first made first. Whoever was replaced has somebody in
-        its place, who reports.
-        """
-        board = self.boards.get(mission)
-        replaced = board.watch.replaced if board is not None else ()
-        return [r for r in self.reports.get(mission, {}).values() if r.agent not in replaced]
-
     @property
     def approvals(self) -> dict[str, Approval]:
         return self.rows(APPROVALS)

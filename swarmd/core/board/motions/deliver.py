@@ -39,11 +39,12 @@ class DeliverMotion(BaseMotion):
 
 def decide_deliver(draft: Draft, carried: Carried) -> Denied | None:
     from swarmd.core.missions import queue
+    from swarmd.core.missions.reports import standing_reports
     from swarmd.core.model.names import MissionState
     from swarmd.core.model.refusals import Denied, Rule
 
     motion = carried.motion
-    reports = draft.swarm.standing_reports(carried.mission)
+    reports = standing_reports(draft.swarm, carried.mission)
     chosen = []
     for reference in motion.reports:
         found = [r for r in reports if reference in (r.agent, r.name)]
