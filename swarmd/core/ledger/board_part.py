@@ -116,7 +116,8 @@ def _decision_calls(procedure: Procedure, *, is_argued: bool) -> int:
     bench = len(procedure.bench.seats)
     if procedure.kind == "full":
         return bench
-    return 1 + bench if is_argued else 0
+    # On a bench of one the lawful proposal is the decision.
+    return 1 + bench if is_argued and bench > 1 else 0
 
 
 # --- what is kept -------------------------------------------------------------------------------

@@ -31,12 +31,12 @@ NEXT = MissionId("next")
 SEATS = 3
 
 
-def opened(tokens: int = 0) -> World:
+def opened(tokens: int = 0, *, seats: int = SEATS) -> World:
     """A board of three, with exactly what is enough where nobody argues, if no sum is given."""
     enough = tokens or estimated(opened(400_000)).whole["tokens"]
     w = world(board={"procedure": "brisk", "quorum": "majority"})
     w.swarm.hosts[HostId("h1")] = Host(HostId("h1"), 10, "shared", is_paid=True)
-    asked = MissionRequest(mission="Find out.", id=NEXT, budget={"tokens": enough}, board=SEATS)
+    asked = MissionRequest(mission="Find out.", id=NEXT, budget={"tokens": enough}, board=seats)
     queue.admit(w.renew(), asked, files=())
     w.tick()
     return w
@@ -171,3 +171,11 @@ def test_whoever_would_reject_for_want_of_budget_is_told_what_mission_could_be_a
     whole, argued = (getattr(estimated(w), name)["tokens"] for name in ("whole", "argued"))
     assert f"A mission like this takes at least {whole:,} tokens" in told
     assert f"{argued:,} tokens" in told
+
+
+def test_a_bench_of_one_keeps_no_room_for_an_argument() -> None:
+    w = opened(400_000, seats=1)
+    estimate = estimated(w)
+    one = -(-estimate.seat_call["tokens"] * MARGIN_PERCENT // 100)
+    left = w.swarm.observed.free[NEXT]["tokens"] - board_part.free_to_give(w.swarm, NEXT)["tokens"]
+    assert left == one + estimate.above["tokens"]

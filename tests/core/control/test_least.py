@@ -68,6 +68,8 @@ def test_an_argument_on_each_motion_adds_a_response_and_a_vote_of_all_to_both() 
     assert found.argued.tokens - found.whole.tokens == 2 * (1 + 3) * (5_000 + 700)
     full = forecast(3, "full", 1, SIZES)
     assert full.argued == full.whole, "there all argue and vote as it is"
+    alone = forecast(1, "brisk", 1, SIZES)
+    assert alone.argued == alone.whole, "there is nobody to argue"
 
 
 def test_a_refusal_names_the_sum_with_an_argument_on_each_motion_beside_the_least() -> None:
