@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
-
 import swarmd
 from swarmd import logs
 from swarmd.log_events import LogEvent
@@ -57,20 +55,16 @@ def test_a_key_is_a_thing_and_what_became_of_it() -> None:
 
 
 def test_a_line_has_the_key_for_programs_and_the_sentence_for_people() -> None:
-    before = structlog.get_config()
-    try:
-        stream = io.StringIO()
-        logs.configure(form="json", stream=stream)
-        logs.logger("x").warning(LogEvent.LEAD_LOST, why="a reason")
-        line = json.loads(stream.getvalue())
-        assert (line["event"], line["message"], line["why"]) == (
-            "lead.lost",
-            LogEvent.LEAD_LOST.meaning,
-            "a reason",
-        )
-        stream = io.StringIO()
-        logs.configure(form="console", stream=stream)
-        logs.logger("x").warning(LogEvent.LEAD_LOST, why="a reason")
-        assert re.search(rf"{LogEvent.LEAD_LOST.meaning}.*event=lead\.lost", stream.getvalue())
-    finally:
-        structlog.configure(**before)
+    stream = io.StringIO()
+    logs.configure(form="json", stream=stream)
+    logs.logger("x").warning(LogEvent.LEAD_LOST, why="a reason")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["message"], line["why"]) == (
+        "lead.lost",
+        LogEvent.LEAD_LOST.meaning,
+        "a reason",
+    )
+    stream = io.StringIO()
+    logs.configure(form="console", stream=stream)
+    logs.logger("x").warning(LogEvent.LEAD_LOST, why="a reason")
+    assert re.search(rf"{LogEvent.LEAD_LOST.meaning}.*event=lead\.lost", stream.getvalue())

@@ -208,17 +208,6 @@ def test_reading_settings_loads_nothing_that_is_slow() -> None:
 SECRET = "correct-horse"
 
 
-@pytest.fixture(autouse=True)
-def _as_it_was() -> object:
-    """What a test configures ends with it; pytest's own handlers come back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
 def configured(form: str = "json", stream: io.StringIO | None = None) -> io.StringIO:
     stream = stream or io.StringIO()
     assert form in ("auto", "console", "json")
@@ -290,6 +279,7 @@ def test_on_a_terminal_lines_are_for_people_and_no_color_is_respected(
 
 
 def test_unconfigured_lines_go_to_standard_error_too(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
     logs.logger("test").error("early")
     said = capsys.readouterr()
     assert said.out == ""

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 import pytest
-import structlog
 
 from swarmd import logs
 from swarmd.adapters.record import reading
@@ -73,16 +71,6 @@ class LeakyBrain:
     def __call__(self, request: Json) -> ServerReply:
         reply = self.good(request)
         return ServerReply([planted(dict(move)) for move in reply.moves], f"{reply.text} {SAID}")
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield io.StringIO()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -151,8 +139,9 @@ def assert_clean(places: Mapping[str, str], secret: str) -> None:
 
 
 async def test_planted_secrets_are_found_nowhere_and_their_record_is_forgotten(
-    data: Path, log: io.StringIO, capsys: pytest.CaptureFixture[str]
+    data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    log = io.StringIO()
     async with OpenAIServer(LeakyBrain()) as server:
         settings = with_secret(
             Settings(
