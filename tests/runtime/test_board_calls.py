@@ -181,14 +181,14 @@ def test_a_mission_with_a_bench_of_three_costs_three_calls_a_motion() -> None:
     assert len(model.of_seats) == 2 * 3
 
 
-def test_one_argument_costs_the_proposers_word_and_one_vote() -> None:
+def test_one_argument_costs_the_proposers_word_and_a_vote_of_each_other_seat() -> None:
     argues = {
         "when": {"phase": "debate", "name": "gandhi", "times": 1},
         "moves": [{"move": "argue", "text": "Say for whom."}],
     }
     model = Watched([argues, *DELIVERED])
     assert mission(model)[0] == "delivered"
-    assert len(model.of_seats) == (1 + 5 + 1 + 6) + 6
+    assert len(model.of_seats) == (1 + 5 + 1 + 5) + 6
 
 
 def test_an_argument_that_the_proposer_accepts_changes_what_is_executed() -> None:
