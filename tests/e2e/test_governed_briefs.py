@@ -117,6 +117,24 @@ def test_seats_are_told_what_the_mission_and_each_executive_have_spent_with_all_
     assert sum(executives) > count(researchers).prompt_tokens
 
 
+def test_who_proposes_on_a_review_reads_what_the_researchers_reported_and_the_others_do_not(
+    ran: Ran,
+) -> None:
+    calls = ran.calls["argued-six"]
+    reported = [
+        str(arguments["text"])
+        for call in calls
+        if _is(call, "researcher")
+        for name, arguments in call.answer.calls
+        if name == "report"
+    ]
+    assert len(reported) == 3
+    review = next(call for call in calls if "phase: review" in call.prompt)
+    shown = review.prompt.partition("<children>")[2].partition("</children>")[0]
+    assert all(text[:200] in shown for text in reported)
+    assert [call for call in calls if "<children>" in call.prompt] == [review]
+
+
 def _sums(before: str, prompt: str) -> list[int]:
     found = re.findall(rf"{before} ([\d,]+) tokens", prompt)
     return [int(number.replace(",", "")) for number in found]
