@@ -181,14 +181,50 @@ def test_a_mission_with_a_bench_of_three_costs_three_calls_a_motion() -> None:
     assert len(model.of_seats) == 2 * 3
 
 
-def test_one_argument_costs_the_proposers_word_and_one_vote() -> None:
+def test_one_argument_costs_the_proposers_word_and_a_vote_of_each_other_seat() -> None:
     argues = {
         "when": {"phase": "debate", "name": "gandhi", "times": 1},
         "moves": [{"move": "argue", "text": "Say for whom."}],
     }
     model = Watched([argues, *DELIVERED])
     assert mission(model)[0] == "delivered"
-    assert len(model.of_seats) == (1 + 5 + 1 + 6) + 6
+    assert len(model.of_seats) == (1 + 5 + 1 + 5) + 6
+
+
+def test_who_proposes_on_a_review_reads_what_a_child_told_its_executive() -> None:
+    charter = {"role": "researcher", "name": "dig", "task": "Multiply."}
+    script = [
+        DELIVERED[0],
+        {
+            "when": {"role": "executive", "mail_kind": "charter"},
+            "moves": [
+                {"move": "spawn", "key": "dig", "charter": charter},
+                {"move": "wait", "whom": ["*"]},
+            ],
+        },
+        {
+            "when": {"role": "researcher"},
+            "moves": [{"move": "report", "text": "Seven by six is 42.", "done": True}],
+        },
+        {
+            "when": {"role": "executive"},
+            "moves": [{"move": "report", "text": "It is 41.", "done": True}],
+        },
+    ]
+    model = Watched(script)
+    assert mission(model)[0] == "delivered"
+    told = {
+        phase: [
+            str(prompt.exchange)
+            for prompt in model.of_seats
+            if prompt.view.call is not None and prompt.view.call.phase == phase
+        ]
+        for phase in ("review", "debate")
+    }
+    assert len(told["review"]) == 1
+    assert "dig (a-" in told["review"][0]
+    assert "Seven by six is 42." in told["review"][0]
+    assert not [text for text in told["debate"] if "Seven by six is 42." in text]
 
 
 def test_an_argument_that_the_proposer_accepts_changes_what_is_executed() -> None:

@@ -271,4 +271,4 @@ async def test_a_kind_of_answer_costs_at_most_one_correction_and_ends_nobody(
         assert len(_of_motion(found, id, Kind.PROPOSAL, 1)) == 1, name
         if SLIPS[name].offer is VOTER:
             votes = _of_motion(found, id, Kind.VOTE, 1)
-            assert [vote.data["choice"] for vote in votes] == ["yes"] * 3, "the erring seat's, too"
+            assert [vote.data["choice"] for vote in votes] == ["yes"] * 2, "the erring seat's, too"

@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from swarmd.core.agent.child_reports import ChildReport, child_reports_text
 from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
@@ -22,7 +23,11 @@ Facts = Mapping[str, Any]
 
 
 def call_text(
-    call: Facts, files: Sequence[str], room: Sequence[Message], roles: Sequence[Role]
+    call: Facts,
+    files: Sequence[str],
+    room: Sequence[Message],
+    roles: Sequence[Role],
+    child_reports: Sequence[ChildReport] = (),
 ) -> str:
     """The clerk's call."""
     parts = [
@@ -32,12 +37,19 @@ def call_text(
         *_report_lines(call),
         *_motion_lines(call),
         *_room_lines(call, room),
+        # Behind what all seats are told: only who decides what the motion says is shown them.
+        *_child_report_lines(child_reports),
         *_standing_lines(call),
         *_agenda_lines(call),
         *_history_lines(call),
         f"phase: {call['phase']}\n{_ask(call)}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def reads_child_reports(call: Facts) -> bool:
+    """Who says in a review what the motion is to be."""
+    return bool(call["reports"]) and call["phase"] in ("review", "respond")
 
 
 def persona_of_seat(declared: Declarations, name: str, call: Facts) -> str:
@@ -88,6 +100,15 @@ def _report_lines(call: Facts) -> Iterator[str]:
         words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
         head = f"{report['agent']} {report['name']} ({words:,} words)"
         yield quoted("report", f"{head}{files}{cited}\n{report['text']}")
+
+
+def _child_report_lines(child_reports: Sequence[ChildReport]) -> Iterator[str]:
+    if child_reports:
+        yield (
+            "What the executives' children reported to them. Where an executive contradicts its "
+            "child, one of them is wrong: direct the executive to look it up."
+        )
+        yield quoted("children", child_reports_text(child_reports))
 
 
 def _operator_lines(call: Facts) -> Iterator[str]:
@@ -277,6 +298,7 @@ _ASK: Final = {
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
     "should be changed, `object` if it must not be carried.",
     "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "
-    "`withdraw` it. Name in `accepts` whose argument those who are chartered shall mind.",
+    "`withdraw` it; what you keep or amend has your vote. Name in `accepts` whose argument those "
+    "who are chartered shall mind.",
     "vote": "Vote on the motion as it stands: yes, no or abstain, with your reason.",
 }

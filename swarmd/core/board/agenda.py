@@ -216,6 +216,15 @@ def note_replaced(draft: Draft, id: MissionId, executives: Iterable[Agent]) -> N
         keep_watch(draft, id, replaced=(*draft.swarm.boards[id].watch.replaced, *ids))
 
 
+def keys_listed(
+    swarm: Swarm, id: MissionId, items: Sequence[Mapping[str, Any]], now: float
+) -> tuple[str, ...]:
+    """Of the causes that stand on an agenda and still wait."""
+    listed = {(item["kind"], item["agent"]) for item in items}
+    found = causes(swarm, id, now)
+    return tuple(cause.key for cause in found if (cause.kind, cause.agent) in listed)
+
+
 def is_before_board(swarm: Swarm, agent: Agent) -> bool:
     """The board deliberates on it now."""
     procedure = swarm.boards.get(agent.mission)
@@ -361,6 +370,24 @@ def is_mission_at_rest(swarm: Swarm, id: MissionId, now: float) -> bool:
         is_done(swarm, executive) or rests_since(swarm, executive, now) is not None
         for executive in swarm.executives(id)
         if not swarm.lineage.is_ending(executive)
+    )
+
+
+def is_under_way(swarm: Swarm, id: MissionId, now: float) -> bool:
+    """Does an executive go on without the board? Who is done, at rest, held by the supervisor or
+    stalled does not.
+    """
+    return any(_goes_on(swarm, executive, now) for executive in swarm.executives(id))
+
+
+def _goes_on(swarm: Swarm, executive: Agent, now: float) -> bool:
+    trouble = swarm.troubles.get(executive.id)
+    return not (
+        swarm.lineage.is_ending(executive)
+        or is_done(swarm, executive)
+        or rests_since(swarm, executive, now) is not None
+        or _held_cause(swarm, executive) is not None
+        or (trouble is not None and trouble.kind == "stalled")
     )
 
 

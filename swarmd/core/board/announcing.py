@@ -114,5 +114,8 @@ def _absences(absent: Sequence[str]) -> str:
 
 
 def _each_vote(ballots: Iterable[Ballot], absent: Iterable[str]) -> str:
-    cast = (f"{ballot.seat} {ballot.choice}" for ballot in ballots)
+    cast = (
+        f"{ballot.seat} {ballot.choice}{' as its author' if ballot.is_authors else ''}"
+        for ballot in ballots
+    )
     return ", ".join((*cast, *(f"{seat} absent" for seat in absent)))

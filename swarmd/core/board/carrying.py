@@ -1,15 +1,15 @@
-"""A motion is carried: the supervisor shall execute it, or the chair has decided what it may alone.
-Pure.
+"""A motion is carried: the supervisor shall execute it, or has; or the chair has decided what it
+may alone. Pure.
 """
 
 from __future__ import annotations
 
 from swarmd.core.board.announcing import consent_line, opened_line
 from swarmd.core.board.calling import Outcome, is_chairs
-from swarmd.core.board.events import Carry, Proposed
+from swarmd.core.board.events import Await, Carry, Proposed
 from swarmd.core.board.hearing import unheard
 from swarmd.core.model.motion_kinds import kinds
-from swarmd.core.model.procedure import NO_CALL, Procedure
+from swarmd.core.model.procedure import NO_CALL, NO_MOTION, Procedure
 from swarmd.core.model.voting import decide_consent
 
 
@@ -18,6 +18,19 @@ def carried(procedure: Procedure) -> Outcome:
     minds = tuple(f"{argument.seat}: {argument.text}" for argument in procedure.accepted)
     carry = Carry(procedure.motion_number, procedure.motion, minds)
     return procedure.model_copy(update=NO_CALL | {"stage": "carrying"}), (carry,)
+
+
+def executed(procedure: Procedure) -> Outcome:
+    """An executed motion ends the row of falls. Delivered and rejected missions need the board
+    no more.
+    """
+    changes = NO_MOTION | {"falls": 0, "refusal": "", "fallen": None}
+    kind = None if procedure.motion is None else kinds()[procedure.motion.motion]
+    if kind is not None and kind.ends:
+        return procedure.model_copy(update=changes | {"stage": "ended"}), ()
+    sent_back = procedure.sent_back + (kind is not None and kind.sends_back)
+    changes |= {"stage": "working", "sent_back": sent_back}
+    return procedure.model_copy(update=changes), (Await(),)
 
 
 def sorted_alone(procedure: Procedure, proposed: Proposed) -> Outcome | None:

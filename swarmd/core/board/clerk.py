@@ -42,6 +42,7 @@ from swarmd.core.board.room import (
     call_seat,
     former_post,
 )
+from swarmd.core.board.setting_aside import put_again, set_aside
 from swarmd.core.missions import queue
 from swarmd.core.model.bench import seats_for
 from swarmd.core.model.changes import (
@@ -97,7 +98,7 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
     while events and in_hand(draft, id) is not None:
         procedure, rules = draft.swarm.boards[id], draft.swarm.declared.board
         event = judged(draft, id, procedure, events.pop(0))
-        moved, effects = step(procedure, event, rules, draft.now)
+        moved, effects = set_aside(draft, id, step(procedure, event, rules, draft.now))
         if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
         if moved.stage == "working" != procedure.stage:
@@ -294,7 +295,7 @@ def hear_report(draft: Draft, message: Message) -> None:
         key=f"report:{executive.id}", kind="work", what=f"{executive.name} has reported"
     )
     _tell_who_decides(draft, executive.mission, reported)
-    review_if_ready(draft, executive.mission)
+    review_if_ready(draft, executive.mission, has_reported=True)
 
 
 def executive_ended(
@@ -307,14 +308,16 @@ def executive_ended(
     if known is None or not known.is_done:
         last = last_report(executive, known, why, taint)
         draft.add(Put(REPORTS, executive.mission, last))
-    review_if_ready(draft, executive.mission)
+    review_if_ready(draft, executive.mission, has_reported=True)
 
 
-def review_if_ready(draft: Draft, id: MissionId) -> None:
+def review_if_ready(draft: Draft, id: MissionId, *, has_reported: bool = False) -> None:
     """Something waits for the board of a working mission: it reviews."""
     procedure = draft.swarm.boards.get(id)
     if procedure is None or procedure.stage != "working" or in_hand(draft, id) is None:
         return
+    if has_reported or not agenda.is_under_way(draft.swarm, id, draft.now):
+        put_again(draft, id)
     called_for = agenda.take_causes(draft, id)
     if called_for is not None:
         is_for_chair = agenda.is_to_be_sorted(called_for) and not agenda.is_all_done(

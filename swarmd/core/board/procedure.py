@@ -44,11 +44,10 @@ from swarmd.core.board.calling import (
     thawed,
     without_answered,
 )
-from swarmd.core.board.carrying import carried, sorted_alone
+from swarmd.core.board.carrying import carried, executed, sorted_alone
 from swarmd.core.board.events import (
     Answer,
     Argued,
-    Await,
     Came,
     Delayed,
     Event,
@@ -77,9 +76,9 @@ from swarmd.core.board.hearing import (
     unheard,
     why_stale,
 )
+from swarmd.core.board.standing import still_to_vote, with_authors_vote, without_stale_vote
 from swarmd.core.model.bench import bench_of
 from swarmd.core.model.board_rules import BoardRules
-from swarmd.core.model.motion_kinds import kinds
 from swarmd.core.model.procedure import (
     FIRST_TRY,
     NO_MOTION,
@@ -185,7 +184,7 @@ def _decided(
     if procedure.stage != "carrying":
         return procedure, ()
     if isinstance(event, Executed):
-        return _executed(procedure)
+        return executed(procedure)
     return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
 
 
@@ -239,8 +238,8 @@ def _open_motion(procedure: Procedure, rules: BoardRules, now: float) -> Outcome
 def _enter(
     procedure: Procedure, stage: Stage, seats: tuple[str, ...], rules: BoardRules, now: float
 ) -> Outcome:
-    """Begin a phase: its seats are called at once, or one after the other. All vote, so that
-    nothing is unheard then.
+    """Begin a phase: its seats are called at once, or one after the other. Whoever decides the
+    motion is called to the vote, so that nothing is unheard then.
     """
     entered = procedure.model_copy(update={"stage": stage, **FIRST_TRY})
     if stage == "vote":
@@ -264,7 +263,7 @@ def _go_on(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
         return _decide(procedure, rules, now)
     if procedure.stage == "debate" and procedure.kind == "brisk":
         return _end_debate(procedure, rules, now)
-    return _enter(procedure, "vote", procedure.bench.seats, rules, now)
+    return _open_vote(procedure, rules, now)
 
 
 def _why_none_proposed(procedure: Procedure) -> str:
@@ -285,7 +284,12 @@ def _end_debate(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
     if any(argument.stance != "consent" for argument in procedure.arguments):
         return _enter(procedure, "respond", (procedure.proposer,), rules, now)
     # Seats are missing and there is nothing to respond to: a vote asks those once more.
-    return _enter(procedure, "vote", procedure.bench.seats, rules, now)
+    return _open_vote(with_authors_vote(procedure, procedure.motion.reason), rules, now)
+
+
+def _open_vote(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
+    opened = without_stale_vote(procedure)
+    return _enter(opened, "vote", still_to_vote(opened), rules, now)
 
 
 def _decide(procedure: Procedure, rules: BoardRules, now: float) -> Outcome:
@@ -389,8 +393,8 @@ def _put(procedure: Procedure, proposed: Proposed, rules: BoardRules, now: float
 
 
 def _responded(procedure: Procedure, answer: Responded, rules: BoardRules, now: float) -> Outcome:
-    """The proposer's one word on the arguments: the vote follows, unless he takes the motion
-    back.
+    """The proposer's one word on the arguments, which is its vote as well: the others' votes
+    follow, unless it takes the motion back.
     """
     if answer.decision == "withdraw":
         return _fall(procedure, f"withdrawn by {answer.seat}: {answer.reason}", rules, now)
@@ -400,7 +404,7 @@ def _responded(procedure: Procedure, answer: Responded, rules: BoardRules, now: 
         if why:
             moved, effects = _give_back(procedure, answer, why, rules, now)
             return moved, (correction_line(answer, why), *effects)
-    heard = with_response(procedure, answer)
+    heard = with_authors_vote(with_response(procedure, answer), answer.reason)
     moved, effects = _go_on(heard, rules, now)
     return moved, (response_line(heard, answer), *effects)
 
@@ -410,19 +414,6 @@ def _overruled(procedure: Procedure, event: Overruled, rules: BoardRules, now: f
         return _fall(procedure, f"refused by {event.rule}: {event.detail}", rules, now)
     moved, effects = carried(procedure)
     return moved, (overruled_line(event), *effects)
-
-
-def _executed(procedure: Procedure) -> Outcome:
-    """An executed motion ends the row of falls. Delivered and rejected missions need the board
-    no more.
-    """
-    changes = NO_MOTION | {"falls": 0, "refusal": "", "fallen": None}
-    kind = None if procedure.motion is None else kinds()[procedure.motion.motion]
-    if kind is not None and kind.ends:
-        return procedure.model_copy(update=changes | {"stage": "ended"}), ()
-    sent_back = procedure.sent_back + (kind is not None and kind.sends_back)
-    changes |= {"stage": "working", "sent_back": sent_back}
-    return procedure.model_copy(update=changes), (Await(),)
 
 
 def _fall(procedure: Procedure, why: str, rules: BoardRules, now: float) -> Outcome:

@@ -11,7 +11,6 @@ from swarmd.core.model.messages import Message
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import (
     ENDED_WITHOUT_REPORT,
-    NO_CITATIONS,
     Citations,
     ExecutiveReport,
 )
@@ -41,17 +40,8 @@ def report_of(executive: Agent, message: Message) -> ExecutiveReport:
         words_of(message.data.get("files")),
         bool(message.data.get("done")),
         taint_of(message),
-        _citations_in(message),
+        Citations.of(message.data),
     )
-
-
-def _citations_in(message: Message) -> Citations:
-    """As the runtime wrote them; a report of another form has none."""
-    match message.data.get("citations"):
-        case {"right": int(right), "wrong": list(wrong)}:
-            return Citations(right, words_of(wrong))
-        case _:
-            return NO_CITATIONS
 
 
 def last_report(

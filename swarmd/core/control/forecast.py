@@ -72,10 +72,10 @@ def motion_calls(bench: int, procedure: Way, rounds: int) -> int:
 
 
 def argument_calls(bench: int, procedure: Way) -> int:
-    """What an argument adds to a motion: its proposer responds, and all vote. On a bench of one
-    nobody argues, and in the full procedure all argue and vote as it is.
+    """What an argument adds to a motion: its proposer responds, which is its vote, and all others
+    vote. On a bench of one nobody argues, and in the full procedure all argue and vote as it is.
     """
-    return 1 + bench if procedure == "brisk" and bench > 1 else 0
+    return bench if procedure == "brisk" and bench > 1 else 0
 
 
 def forecast(bench: int, procedure: Way, rounds: int, sizes: PromptBytes) -> Forecast:

@@ -21,13 +21,15 @@ LOOKED_AT_MAX: Final = 500
 
 
 def candidates(swarm: Swarm, now: float) -> list[Agent]:
-    """Executives of working missions that may be at rest, as far as memory knows."""
+    """Executives of missions that work or are reviewed and that may be at rest, as far as memory
+    knows. In a review it decides whether there is anything to wait for.
+    """
     return [e for e in _at_work(swarm) if _is_quiet(swarm, e, now)]
 
 
 def _at_work(swarm: Swarm) -> Iterator[Agent]:
     for id, procedure in swarm.boards.items():
-        if procedure.stage == "working":
+        if procedure.stage == "working" or procedure.in_review:
             yield from swarm.executives(id)
 
 

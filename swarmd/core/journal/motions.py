@@ -29,11 +29,13 @@ class MotionsJudged:
     _carried: dict[str, set[int]] = field(default_factory=dict)
     _benches: dict[str, Bench | None] = field(default_factory=dict)  # none: not decided yet
     _kinds: dict[str, tuple[object, str]] = field(default_factory=dict)  # of the present motion
+    _authors: dict[str, tuple[object, str]] = field(default_factory=dict)  # of the present motion
 
     def clear(self) -> None:
         self._carried.clear()
         self._benches.clear()
         self._kinds.clear()
+        self._authors.clear()
 
     def entry(self, state: State, link: Link) -> Iterator[str]:
         """What is wrong with an entry, in sentences."""
@@ -50,12 +52,14 @@ class MotionsJudged:
                 yield f"motion {number} of mission {mission} was executed, and was not carried"
 
     def _note(self, mission: str, data: Mapping[str, Any]) -> None:
-        """A mission's beginning, and of which kind its present motion is."""
+        """A mission's beginning, and of which kind and whose its present motion is."""
         if "opened" in data:
             self._carried[mission], self._benches[mission] = set(), None
         if isinstance(data.get("motion"), Mapping):
             kind = str(data["motion"].get("motion"))
             self._kinds[mission] = (data.get("motion_number"), kind)
+            if "proposer" in data:
+                self._authors[mission] = (data.get("motion_number"), str(data["proposer"]))
 
     def _decided(self, state: State, mission: str, data: Mapping[str, Any]) -> Iterator[str]:
         number = data.get("motion_number")
@@ -64,7 +68,8 @@ class MotionsJudged:
             if not _is_overruled(state, mission):
                 yield f"{which} was carried by an operator, and no override of it stands"
         else:
-            verdict = _decided_again(data)
+            of, author = self._authors.get(mission, (None, ""))
+            verdict = _decided_again(data, author if of == number else "")
             if isinstance(verdict, str):
                 yield f"{which}: {verdict}"
             elif (verdict.is_carried, verdict.why) != (data.get("carried"), data.get("why")):
@@ -94,13 +99,16 @@ def _told(is_carried: object) -> str:
     return "carried" if is_carried is True else "not carried"
 
 
-def _decided_again(data: Mapping[str, Any]) -> Verdict | str:
-    """The decision that follows from the answers, or why there can be none."""
+def _decided_again(data: Mapping[str, Any], author: str) -> Verdict | str:
+    """The decision that follows from the answers, or why there can be none. `author` is who
+    proposed the motion, where that is known.
+    """
     try:
         bench = Bench.model_validate(data["bench"], strict=False)
         if "votes" in data:
             ballots = [Ballot.model_validate(vote) for vote in data["votes"]]
-            return _wrong_seats(bench, [b.seat for b in ballots]) or decide_vote(ballots, bench)
+            wrong = _wrong_seats(bench, [b.seat for b in ballots])
+            return wrong or _wrong_author(ballots, author) or decide_vote(ballots, bench)
         arguments = [Argument.model_validate(one) for one in data["arguments"]]
         seats = [str(data["proposer"]), *(argument.seat for argument in arguments)]
     except (ValidationError, KeyError, TypeError):
@@ -113,6 +121,15 @@ def _wrong_seats(bench: Bench, seats: list[str]) -> str:
     if strangers:
         return f"{strangers[0]} is counted and has no seat on its bench"
     return "a seat is counted twice" if len(set(seats)) != len(seats) else ""
+
+
+def _wrong_author(ballots: list[Ballot], author: str) -> str:
+    """Only of who proposed a motion is its word for it a vote."""
+    for ballot in ballots:
+        is_its = ballot.choice == "yes" and ballot.seat == (author or ballot.seat)
+        if ballot.is_authors and not is_its:
+            return f"{ballot.seat} votes {ballot.choice} as its author, which it is not"
+    return ""
 
 
 def _is_overruled(state: State, mission: str) -> bool:

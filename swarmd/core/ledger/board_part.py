@@ -105,7 +105,7 @@ def _later_calls(swarm: Swarm, procedure: Procedure, *, is_argued: bool) -> int:
         case "vote":
             return waiting
         case "respond":
-            return bench
+            return bench - 1
         case "debate":
             return waiting + _decision_calls(procedure, is_argued=is_argued)
     debate = bench - 1 if procedure.kind == "brisk" else bench * rounds
@@ -116,8 +116,8 @@ def _decision_calls(procedure: Procedure, *, is_argued: bool) -> int:
     bench = len(procedure.bench.seats)
     if procedure.kind == "full":
         return bench
-    # On a bench of one the lawful proposal is the decision.
-    return 1 + bench if is_argued and bench > 1 else 0
+    # The proposer's response is its vote. On a bench of one the lawful proposal is the decision.
+    return bench if is_argued and bench > 1 else 0
 
 
 # --- what is kept -------------------------------------------------------------------------------

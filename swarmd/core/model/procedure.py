@@ -36,11 +36,14 @@ class Stored(BaseModel):
 
 
 class Ballot(Stored):
-    """One seat's vote as cast. A seat that was silent or failed has none: it is absent."""
+    """One seat's vote as cast. A seat that was silent or failed has none: it is absent. Of a
+    motion's author it may be the word by which it stands for its text.
+    """
 
     seat: str
     choice: Choice
     reason: str
+    is_authors: bool = False
 
 
 class Argument(Stored):

@@ -66,6 +66,15 @@ class Citations:
     right: int = 0
     wrong: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Citations:
+        """Of a report's data, as the runtime wrote them; a report of another form has none."""
+        match data.get("citations"):
+            case {"right": int(right), "wrong": list(wrong)}:
+                return cls(right, tuple(fault for fault in wrong if isinstance(fault, str)))
+            case _:
+                return NO_CITATIONS
+
     @property
     def text(self) -> str:
         """For people and models; empty where nothing is cited."""

@@ -55,6 +55,7 @@ class Watch(BaseModel):
     words: int = 0
     answered: int = 0
     said: tuple[OperatorsWord, ...] = ()
+    set_aside: tuple[str, ...] = ()  # of `put`, what is put again (`board.setting_aside`)
     answering: Answering | None = None
     # How often the creator of a task's agent has ended it, who was created in such a one's place,
     # and the calls of those.

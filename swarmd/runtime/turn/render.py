@@ -9,20 +9,21 @@ from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent import seat_prompt as seats
+from swarmd.core.agent.child_reports import MESSAGES_READ, ChildReport, last_reports
 from swarmd.core.agent.memory import mail_entry
 from swarmd.core.agent.offers import offer_to
 from swarmd.core.agent.seat_moves import offer_to_seat, required_of
 from swarmd.core.agent.situation import charter_text, last_words, left_text
 from swarmd.core.agent.turn import Acting
 from swarmd.core.bus.envelope import once_each
-from swarmd.core.model.channels import BOARD_ROOM
+from swarmd.core.model.channels import BOARD_ROOM, up
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.exchange import Exchange, Piece
 from swarmd.core.model.functions import Offer
 from swarmd.core.model.generation import Generation
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
-from swarmd.core.model.names import MissionId
+from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.records import Mission
 from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
@@ -109,19 +110,21 @@ async def prompt_renderer(
     agent, declared, mission = resident.agent, world.declared, around.mission
     assert mission is not None
     room: tuple[Message, ...] = ()
+    facts, below = _facts_of(call), list[ChildReport]()
     if agent.is_seat:
         room = await _room_of(world, mission.id)
-        gathered.taint |= await turn_taint(world, resident, room)
+        below = await _child_reports(world, facts) if facts is not None else []
+        read = (*room, *(report.message for report in below))
+        gathered.taint |= await turn_taint(world, resident, read)
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
-    facts = _facts_of(call)
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
         _persona(declared, acting, around, gathered, facts),
-        _asked(_charter(declared, agent), remembered, _now(declared, view, gathered, facts)),
+        _asked(_charter(declared, agent), remembered, _now(declared, view, gathered, facts, below)),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         role or UNSET,
@@ -151,11 +154,15 @@ def _charter(declared: Declarations, agent: Agent) -> str:
 
 
 def _now(
-    declared: Declarations, view: View, gathered: Gathered, facts: Mapping[str, Any] | None
+    declared: Declarations,
+    view: View,
+    gathered: Gathered,
+    facts: Mapping[str, Any] | None,
+    below: Sequence[ChildReport],
 ) -> str:
     """What a turn is about: a seat's call, an agent's mail."""
     if facts is not None:
-        return seats.call_text(facts, view.files, view.room, seats.board_roles(declared))
+        return seats.call_text(facts, view.files, view.room, seats.board_roles(declared), below)
     return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
 
 
@@ -191,6 +198,20 @@ async def _room_of(world: World, mission: MissionId) -> tuple[Message, ...]:
     latest = await world.store.latest(BOARD_ROOM, _ROOM_READ)
     said = once_each(latest, latest[0].id) if latest else []
     return tuple(message for message in said if message.mission == mission)
+
+
+async def _child_reports(world: World, facts: Mapping[str, Any]) -> list[ChildReport]:
+    """Of an executive that has ended nothing is left."""
+    found: list[ChildReport] = []
+    reported = facts["reports"] if seats.reads_child_reports(facts) else ()
+    for executive in reported:
+        id = AgentId(executive["agent"])
+        latest = await world.store.latest(up(id), MESSAGES_READ)
+        if latest:
+            children = await world.store.children(id)
+            said = once_each(latest, latest[0].id)
+            found += last_reports(executive["name"], children, said)
+    return found
 
 
 def _view_of(

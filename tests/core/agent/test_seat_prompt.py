@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from swarmd.core.agent.child_reports import ChildReport
 from swarmd.core.agent.prompt import shared
 from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat, required_of
-from swarmd.core.agent.seat_prompt import board_roles, call_text, persona_of_seat
+from swarmd.core.agent.seat_prompt import (
+    board_roles,
+    call_text,
+    persona_of_seat,
+    reads_child_reports,
+)
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import SEAT_MOVES
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.ports.models import Call
+from tests.core.agent.test_child_reports import REPORTS
 from tests.core.swarm_builder import SEATS, declarations
 
 MISSION = MissionId("m1")
@@ -55,10 +63,10 @@ REVIEW = replace(
 MOTION = {"motion": "deliver", "reports": ["a-1"], "reason": "complete"}
 
 
-def told(call: Call, *room: Message) -> str:
+def told(call: Call, *room: Message, below: Sequence[ChildReport] = ()) -> str:
     asked = asdict(call)
     asked |= {"required": required_of(asked)}
-    return call_text(asked, ["docs/a"], room, board_roles(declarations()))
+    return call_text(asked, ["docs/a"], room, board_roles(declarations()), below)
 
 
 def who(call: Call, seat: str) -> str:
@@ -237,3 +245,31 @@ def test_a_seat_is_told_its_procedures_and_an_agent_its_handbook() -> None:
     declared = declarations()
     assert declared.handbook not in shared(declared, "Find.", is_seat=True)
     assert declared.procedures not in shared(declared, "Find.", is_seat=False)
+
+
+# --- what the children of executives reported ---------------------------------------------------
+
+
+def test_who_proposes_on_a_review_is_told_what_the_executives_children_reported() -> None:
+    shown = told(REVIEW, below=REPORTS)
+    assert "<children>\ndig (a-9) to ann, done" in shown
+    assert "Redis dies after 3 s." in shown
+    assert "</children>" in shown
+
+
+def test_what_all_seats_are_told_stands_before_what_one_is_told_of_children() -> None:
+    """So that a provider's cache of the first call serves the others."""
+    rest = told(replace(REVIEW, phase="debate", motion=MOTION), said(Kind.SAY, "so"))
+    review = told(REVIEW, said(Kind.SAY, "so"), below=REPORTS)
+    reports = review.partition("<report>")[2].partition("</report>")[0]
+    assert reports
+    assert rest.startswith(review.partition(reports)[0] + reports)
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_told"),
+    [("review", True), ("respond", True), ("debate", False), ("vote", False), ("answer", False)],
+)
+def test_only_who_says_what_the_motion_is_reads_them(phase: Any, *, is_told: bool) -> None:
+    assert reads_child_reports(asdict(replace(REVIEW, phase=phase))) is is_told
+    assert not reads_child_reports(asdict(replace(REVIEW, phase=phase, reports=())))

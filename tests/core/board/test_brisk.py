@@ -108,10 +108,51 @@ def test_an_argument_costs_the_proposers_word_and_one_vote_of_all() -> None:
     answer(board, "consent", "argue", "consent", "consent", "consent")
     assert (board.called, board.procedure.phase) == ("socrates", "respond")
     respond(board, "keep")
-    assert board.procedure.called == SIX, "the proposer votes, too"
+    assert board.procedure.called == tuple(seat for seat in SIX if seat != "socrates")
     vote(board, "yes")
     assert board.procedure.stage == "carrying"
-    assert calls_of(board) == 1 + 5 + 1 + 6
+    assert calls_of(board) == 1 + 5 + 1 + 5
+
+
+@pytest.mark.parametrize("decision", ["keep", "amend"])
+def test_what_its_author_keeps_or_amends_has_its_vote_without_a_call(decision: Response) -> None:
+    board = argued()
+    respond(board, decision, CHANGED if decision == "amend" else None)
+    vote(board, "no")
+    (tally,) = [line for line in found(Announce, board.effects) if "votes" in line.data]
+    assert tally.text == (
+        "Motion 1 is not carried, 1 yes, 5 no (socrates yes as its author, picard no, solomon no, "
+        "gandhi no, aurelius no, stark no)."
+    )
+    assert tally.data["votes"][0] == {
+        "seat": "socrates",
+        "choice": "yes",
+        "reason": "so it is",
+        "is_authors": True,
+    }
+
+
+def test_an_author_is_present_for_the_quorum_and_breaks_a_tie_as_chair() -> None:
+    board = opened(3, chair="socrates")
+    board.propose(CHARTER)
+    answer(board, "argue", "argue")
+    respond(board, "keep")
+    board.take(Voted(board.procedure.called[0], 1, "no", "because"))
+    board.wait_for_silence()
+    (tally,) = [line for line in found(Announce, board.effects) if "votes" in line.data]
+    assert (board.procedure.stage, tally.data["why"]) == (
+        "carrying",
+        "a tie at 1, the chair votes yes",
+    )
+
+
+def test_a_bench_of_two_is_decided_by_the_one_vote_that_is_missing() -> None:
+    board = opened(2)
+    board.propose(CHARTER)
+    answer(board, "argue")
+    respond(board, "keep")
+    vote(board, "yes")
+    assert (board.procedure.stage, calls_of(board)) == ("carrying", 4)
 
 
 def test_consent_is_announced_with_all_that_decides_it_again() -> None:
@@ -139,7 +180,8 @@ def test_fewer_consents_than_a_quorum_are_put_to_a_vote_without_the_proposers_wo
     board = proposed()
     answer(board, "consent", "consent")
     board.wait_for_silence()
-    assert (board.procedure.phase, board.procedure.called) == ("vote", SIX)
+    others = tuple(seat for seat in SIX if seat != "socrates")
+    assert (board.procedure.phase, board.procedure.called) == ("vote", others)
 
 
 @pytest.mark.parametrize("stance", ["argue", "object"])
@@ -191,6 +233,7 @@ def test_an_amended_motion_that_the_law_refuses_is_given_back_and_then_stays_as_
         assert "budget.share: ann: tokens: 9 needed, 5 free" in board.procedure.correction
     respond(board, "amend", CHANGED, judged=TOO_MUCH)
     assert (board.procedure.phase, board.procedure.motion) == ("vote", CHARTER)
+    assert board.procedure.called == SIX, "its author wanted another, and has its own vote on this"
 
 
 def test_a_withdrawn_motion_falls_and_is_shown_to_the_next_proposer() -> None:
@@ -206,6 +249,7 @@ def test_a_silent_proposer_keeps_the_motion() -> None:
     board = argued()
     board.wait_for_silence()
     assert (board.procedure.phase, board.procedure.motion) == ("vote", CHARTER)
+    assert board.procedure.called == SIX, "it has not said that it stands for it"
 
 
 # --- what the law says first ------------------------------------------------------------------
@@ -264,7 +308,7 @@ def test_nothing_but_a_charter_or_a_rejection_is_put_before_anything_is_chartere
 def test_no_quorum_in_the_vote_lets_the_motion_fall() -> None:
     board = argued()
     respond(board, "keep")
-    for seat in ("picard", "socrates", "stark"):
+    for seat in ("picard", "stark"):
         board.take(Voted(seat, 1, "yes", "so"))
     board.wait_for_silence()
     assert board.call.refusal == "no quorum: 3 of at least 4 seats answered"

@@ -43,6 +43,13 @@ def answers(w: World, stance: str = "consent") -> list[Change]:
     return changes
 
 
+def vote(w: World) -> list[Change]:
+    changes: list[Change] = []
+    for _ in w.swarm.boards[MISSION].called:
+        changes += w.answer(MISSION, Kind.VOTE, choice="yes")
+    return changes
+
+
 def working() -> tuple[World, Agent]:
     w = world(board=BRISK)
     propose(w, charter())
@@ -190,8 +197,7 @@ def test_what_the_proposer_accepts_is_handed_down_with_the_charter() -> None:
     w.answer(MISSION, Kind.ARGUMENT, stance="argue")
     answers(w)
     w.answer(MISSION, Kind.RESPONSE, decision="keep", accepts=["socrates"])
-    for _ in SEATS:
-        w.answer(MISSION, Kind.VOTE, choice="yes")
+    vote(w)
     (top,) = w.swarm.executives(MISSION)
     assert top.charter is not None
     assert top.charter.mind == ("socrates: so be it",)
@@ -203,8 +209,7 @@ def test_an_amended_motion_is_what_is_executed() -> None:
     answers(w, "argue")
     changed = charter("second")
     w.answer(MISSION, Kind.RESPONSE, decision="amend", motion=changed, accepts=[])
-    for _ in SEATS:
-        w.answer(MISSION, Kind.VOTE, choice="yes")
+    vote(w)
     assert [agent.name for agent in w.swarm.executives(MISSION)] == ["second"]
 
 
@@ -358,8 +363,7 @@ def test_a_motion_that_seats_consent_to_unheard_goes_back_to_its_proposer_with_t
     word = {"seat": "operator", "stance": "argue", "text": "At most 60 words."}
     assert word in call.data["call"]["arguments"]
     w.answer(MISSION, Kind.RESPONSE, decision="keep", accepts=["operator"])
-    for _ in SEATS:
-        w.answer(MISSION, Kind.VOTE, choice="yes")
+    vote(w)
     (top,) = w.swarm.executives(MISSION)
     assert top.charter is not None
     assert top.charter.mind == ("operator: At most 60 words.",)
@@ -371,8 +375,7 @@ def test_an_argument_that_is_longer_than_a_line_goes_down_cut() -> None:
     _say(w, "x" * 4_000)
     answers(w)
     w.answer(MISSION, Kind.RESPONSE, decision="keep", accepts=["operator"])
-    for _ in SEATS:
-        w.answer(MISSION, Kind.VOTE, choice="yes")
+    vote(w)
     (top,) = w.swarm.executives(MISSION)
     assert top.charter is not None
     assert [len(mind) for mind in top.charter.mind] == [2_000]

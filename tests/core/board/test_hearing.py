@@ -165,7 +165,7 @@ def test_what_comes_before_it_is_carried_goes_to_the_proposer_and_all_vote(
     assert (asked["phase"], asked["came"]) == ("respond", ("two has reported",))
     assert w.swarm.missions[MISSION].ending is None
     changes = w.answer(MISSION, Kind.RESPONSE, decision="amend", motion=DELIVER)
-    assert len(calls(changes)) == len(SEATS)
+    assert len(calls(changes)) == len(SEATS) - 1, "all but its author, who has heard it"
     vote(w)
     assert w.swarm.missions[MISSION].ending is MissionState.DELIVERED
 
@@ -227,7 +227,9 @@ def test_a_word_that_comes_while_its_proposer_responds_is_heard_by_all_who_vote(
     propose(w, charter("one"))
     all_answer(w, Kind.ARGUMENT, stance="argue")
     say(w)
-    for message in calls(keep(w)):
+    called = calls(keep(w))
+    assert len(called) == len(SEATS), "its author has not heard it, and votes with the others"
+    for message in called:
         assert [word["text"] for word in message.data["call"]["words"]] == ["At most 60 words."]
     vote(w)
     assert board(w).stage == "working"
@@ -271,7 +273,7 @@ def test_in_the_full_procedure_too() -> None:
         changes = w.answer(MISSION, Kind.VOTE, choice="yes")
     assert call(changes)["phase"] == "respond"
     keep(w)
-    for _ in SEATS:
+    for _ in SEATS[1:]:
         w.answer(MISSION, Kind.VOTE, choice="yes")
     assert board(w).stage == "working"
 
@@ -341,13 +343,36 @@ def test_votes_that_lapsed_decide_nothing_by_the_journal() -> None:
     changes += vote(w)
     (line,) = [entry for entry in journal(changes, "board.announced") if "lapsed" in entry.data]
     assert len(line.data["lapsed"]) == len(SEATS)
-    motions, faults = MotionsJudged(), list[str]()
     changes += [*keep(w), *vote(w)]
+    assert verified(changes) == []
+    assert journal(changes, "motion.executed")
+
+
+@pytest.mark.parametrize(
+    "forged", [{"seat": SEATS[1], "choice": "yes"}, {"seat": SEATS[0], "choice": "no"}]
+)
+def test_an_authors_vote_is_the_yes_of_who_proposed_by_the_journal(forged: dict[str, str]) -> None:
+    w = opened()
+    changes = propose(w, charter("one"))
+    changes += [*all_answer(w, Kind.ARGUMENT, stance="argue"), *keep(w), *vote(w)]
+    (tally,) = [entry for entry in journal(changes, "board.announced") if "votes" in entry.data]
+    assert [one["seat"] for one in tally.data["votes"] if one["is_authors"]] == [SEATS[0]]
+    assert verified(changes) == []
+    tally.data["votes"][0].update(forged)
+    tally.data["votes"][1].update({"seat": SEATS[0]} if forged["seat"] == SEATS[1] else {})
+    assert verified(changes) == [
+        f"motion 1 of mission {MISSION}: {forged['seat']} votes {forged['choice']} as its author, "
+        "which it is not"
+    ]
+
+
+def verified(changes: list[Change]) -> list[str]:
+    """What `journal verify` finds wrong with the motions of these."""
+    motions, faults = MotionsJudged(), list[str]()
     for message in posts(changes, JOURNAL):
         link = Link(StreamId("1-0"), {"mission": message.mission}, dict(message.data), "")
         faults += motions.entry(State(), link)
-    assert faults == []
-    assert journal(changes, "motion.executed")
+    return faults
 
 
 def test_the_boards_record_comes_back_with_what_came() -> None:

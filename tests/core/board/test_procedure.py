@@ -231,7 +231,12 @@ def test_a_carried_motion_is_announced_with_each_vote_and_handed_to_the_supervis
     )
     assert tally.text == expected
     assert tally.data["absent"] == ["gandhi"]
-    assert tally.data["votes"][1] == {"seat": "socrates", "choice": "no", "reason": "because"}
+    assert tally.data["votes"][1] == {
+        "seat": "socrates",
+        "choice": "no",
+        "reason": "because",
+        "is_authors": False,
+    }
 
 
 def test_a_chartered_mission_works_until_its_reports_are_in() -> None:
@@ -668,6 +673,7 @@ def calls_max(rules: BoardRules) -> int:
     seats, tries = len(rules.seats), CORRECTIONS_MAX + 1
     if rules.procedure == "full":
         return seats * (2 + rules.rounds)
+    # Called to respond, silent, and so called to the vote as well.
     return seats * tries + (seats - 1) + tries + seats
 
 
@@ -684,6 +690,7 @@ class HostileBoard(RuleBasedStateMachine):
         self.motions: list[int] = []
         self.cast: dict[str, Choice] = {}
         self.stances: dict[str, Stance] = {}
+        self.voters: set[str] = set()  # who was called to the vote on this motion
         self.open_calls: dict[str, int] = {}
         self.opened_at = 0.0
         self.send_backs = 0
@@ -701,7 +708,7 @@ class HostileBoard(RuleBasedStateMachine):
     def open_next_mission(self, rules: BoardRules, is_reviewing: bool) -> None:
         self.procedure = Procedure()
         self.motions, self.calls, self.cast, self.send_backs = [], 0, {}, 0
-        self.stances, self.open_calls = {}, {}
+        self.stances, self.open_calls, self.voters = {}, {}, set()
         self.open(rules, is_reviewing)
 
     def take(self, event: Event) -> None:
@@ -747,26 +754,33 @@ class HostileBoard(RuleBasedStateMachine):
             if number not in self.motions:
                 self.motions.append(number)
                 self.calls = 0
-                self.cast, self.stances = {}, {}
+                self.cast, self.stances, self.voters = {}, {}, set()
             assert number == self.motions[-1]
             self.calls += 1
             assert effect.attempt == self.calls
             assert effect.seat in self.procedure.bench.seats
             assert effect.seat not in self.open_calls, "nobody is called twice at once"
             self.open_calls[effect.seat] = effect.attempt
+            if effect.call.phase == "vote":
+                self.voters.add(effect.seat)
 
     def check_carried(self, carry: Carry) -> None:
         bench = self.procedure.bench
         assert carry.motion_number == self.motions[-1]
         assert self.now < self.opened_at + self.board_rules.motion_seconds
-        if not self.cast:
+        if not self.voters:
             assert self.board_rules.procedure == "brisk"
             assert set(self.stances.values()) <= {"consent"}
             assert len(self.stances) + 1 >= bench.quorum
             return
-        votes = list(self.cast.values())
+        cast = dict(self.cast)
+        author = self.procedure.proposer
+        if author not in self.voters:
+            assert self.board_rules.procedure == "brisk"
+            assert cast.setdefault(author, "yes") == "yes"
+        votes = list(cast.values())
         yes, no = votes.count("yes"), votes.count("no")
-        chair_decides = bench.tie_break == "chair" and self.cast.get(bench.chair) == "yes"
+        chair_decides = bench.tie_break == "chair" and cast.get(bench.chair) == "yes"
         assert len(votes) >= bench.quorum
         assert yes > no or (yes == no and chair_decides)
 

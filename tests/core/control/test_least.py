@@ -62,10 +62,10 @@ def test_the_least_is_two_motions_and_an_executive_and_what_is_reserved_above_th
     assert found.whole.tokens == 14 * seat + executive + above
 
 
-def test_an_argument_on_each_motion_adds_a_response_and_a_vote_of_all_to_both() -> None:
+def test_an_argument_on_each_motion_adds_a_response_and_the_votes_of_the_others_to_both() -> None:
     found = forecast(3, "brisk", 1, SIZES)
-    assert found.argued.calls - found.whole.calls == 2 * (1 + 3)
-    assert found.argued.tokens - found.whole.tokens == 2 * (1 + 3) * (5_000 + 700)
+    assert found.argued.calls - found.whole.calls == 2 * (1 + 2)
+    assert found.argued.tokens - found.whole.tokens == 2 * (1 + 2) * (5_000 + 700)
     full = forecast(3, "full", 1, SIZES)
     assert full.argued == full.whole, "there all argue and vote as it is"
     alone = forecast(1, "brisk", 1, SIZES)

@@ -1,0 +1,61 @@
+"""What the children of executives have reported, for the seat that judges what these made of it.
+Pure.
+
+An executive's report is its own word on its children's work: one that contradicts them reads as
+well as one that does not. So who proposes on a review, or answers arguments in one, is shown both.
+The others hear of it by the motion and its reason: what all seats read is paid for by each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.records import Citations
+
+# Characters of all children's reports in one call, in equal parts: some 1,500 tokens. What three
+# researchers find fits in nearly whole, and it is a third of what a review's call takes without it.
+ROOM_CHARS: Final = 6_000
+# Of one report: below that it says no more than that there is one, and further ones are counted.
+PART_CHARS_MIN: Final = 250
+# Of the channel on which an executive's children report: their last words stand at its end.
+MESSAGES_READ: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReport:
+    """The last report of a child, and the name of the executive that it went to."""
+
+    superior: str
+    child: Agent
+    message: Message
+
+    def to_text(self, chars_max: int) -> str:
+        said = self.message.text
+        is_done = "done" if self.message.data.get("done") else "not done"
+        head = f"{self.child.name} ({self.child.id}) to {self.superior}, {is_done}"
+        if cited := Citations.of(self.message.data).text:
+            head += f"; citations: {cited}"
+        if len(said) <= chars_max:
+            return f"{head}\n{said}"
+        return f"{head}; the first {chars_max:,} of {len(said):,} characters\n{said[:chars_max]}"
+
+
+def last_reports(
+    superior: str, children: Sequence[Agent], said: Sequence[Message]
+) -> list[ChildReport]:
+    """Of each child its last one, in the order in which they were made."""
+    last = {message.sender: message for message in said if message.kind is Kind.REPORT}
+    return [ChildReport(superior, child, last[child.id]) for child in children if child.id in last]
+
+
+def child_reports_text(reports: Sequence[ChildReport]) -> str:
+    """All of them in `ROOM_CHARS`, but for their heads; empty where there are none."""
+    shown = reports[: ROOM_CHARS // PART_CHARS_MIN]
+    texts = [report.to_text(ROOM_CHARS // len(shown)) for report in shown]
+    if len(shown) < len(reports):
+        texts.append(f"{len(reports) - len(shown)} more are not shown")
+    return "\n\n".join(texts)
