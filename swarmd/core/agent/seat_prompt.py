@@ -277,6 +277,7 @@ _ASK: Final = {
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
     "should be changed, `object` if it must not be carried.",
     "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "
-    "`withdraw` it. Name in `accepts` whose argument those who are chartered shall mind.",
+    "`withdraw` it. Whoever is named in `accepts` has the argument go into each charter, word for "
+    "word, beside what the motion says.",
     "vote": "Vote on the motion as it stands: yes, no or abstain, with your reason.",
 }
