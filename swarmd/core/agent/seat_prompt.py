@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from swarmd.core.agent.file_list import FileFacts, are_all_named, files_text
 from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
@@ -22,7 +23,7 @@ Facts = Mapping[str, Any]
 
 
 def call_text(
-    call: Facts, files: Sequence[str], room: Sequence[Message], roles: Sequence[Role]
+    call: Facts, files: Sequence[FileFacts], room: Sequence[Message], roles: Sequence[Role]
 ) -> str:
     """The clerk's call."""
     parts = [
@@ -65,9 +66,12 @@ def board_roles(declared: Declarations) -> tuple[Role, ...]:
 # --- the mission ------------------------------------------------------------------------------
 
 
-def _mission_lines(files: Sequence[str], roles: Sequence[Role]) -> Iterator[str]:
+def _mission_lines(files: Sequence[FileFacts], roles: Sequence[Role]) -> Iterator[str]:
     if files:
-        yield f"files of the mission: {listed(files)}"
+        by_folder = (
+            "" if are_all_named(files) else f" ({len(files)}; an executive can list a folder)"
+        )
+        yield f"files of the mission{by_folder}: {files_text(files)}"
     yield roles_text(roles)
 
 

@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from swarmd.core.agent.prompt import listed, roles_text
+from swarmd.core.agent.file_list import FileFacts, files_text
+from swarmd.core.agent.prompt import roles_text
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.consequences import IN_WORDS, Consequence
 from swarmd.core.model.declarations import Role
@@ -68,7 +69,7 @@ class Situation:
     seconds_left: float = 0.0  # until its deadline; 0 where it has none
     free: Mapping[str, int] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
-    files: Sequence[str] = ()
+    files: Sequence[FileFacts] = ()
     children: Sequence[Beside] = ()
     colleagues: Sequence[Beside] = ()
     rooms: Sequence[Near] = ()
@@ -88,7 +89,7 @@ class Situation:
             # Who gives nothing to anybody is told its budget in calls, with each of them.
             lines.append(f"yours to give: {json.dumps(dict(self.free))}{_spent(self.spent)}")
         if self.files:
-            lines.append(f"your files (a folder is all that is in it): {listed(self.files)}")
+            lines.append(f"your files (a folder is all that is in it): {files_text(self.files)}")
         if self.may_create:
             lines.append(roles_text(self.may_create))
         if self.taint and self.guarded:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+import anyio.to_thread
+
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent import seat_prompt as seats
+from swarmd.core.agent.file_list import FileFacts, as_named
 from swarmd.core.agent.memory import mail_entry
 from swarmd.core.agent.offers import offer_to
 from swarmd.core.agent.seat_moves import offer_to_seat, required_of
@@ -24,6 +28,7 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import MissionId
 from swarmd.core.model.records import Mission
+from swarmd.errors import WorkspaceError
 from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
@@ -114,14 +119,15 @@ async def prompt_renderer(
         gathered.taint |= await turn_taint(world, resident, room)
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
+    files = await _files_told(world, acting)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
     facts = _facts_of(call)
     role = declared.roles.get(agent.role)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, acting, around, gathered, facts),
-        _asked(_charter(declared, agent), remembered, _now(declared, view, gathered, facts)),
+        _persona(declared, acting, around, files, gathered, facts),
+        _asked(_charter(declared, agent), remembered, _now(declared, view, files, gathered, facts)),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         role or UNSET,
@@ -150,12 +156,24 @@ def _charter(declared: Declarations, agent: Agent) -> str:
     return charter_text(agent, role, agent.charter)
 
 
+async def _files_told(world: World, acting: Acting) -> tuple[FileFacts, ...]:
+    """Its files with their lengths, where this host has them."""
+    if world.files is not None and acting.files:
+        with suppress(WorkspaceError):
+            return await anyio.to_thread.run_sync(world.files.facts, acting.mission, acting.files)
+    return as_named(acting.files)
+
+
 def _now(
-    declared: Declarations, view: View, gathered: Gathered, facts: Mapping[str, Any] | None
+    declared: Declarations,
+    view: View,
+    files: Sequence[FileFacts],
+    gathered: Gathered,
+    facts: Mapping[str, Any] | None,
 ) -> str:
     """What a turn is about: a seat's call, an agent's mail."""
     if facts is not None:
-        return seats.call_text(facts, view.files, view.room, seats.board_roles(declared))
+        return seats.call_text(facts, files, view.room, seats.board_roles(declared))
     return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
 
 
@@ -163,6 +181,7 @@ def _persona(
     declared: Declarations,
     acting: Acting,
     around: Around,
+    files: Sequence[FileFacts],
     gathered: Gathered,
     facts: Mapping[str, Any] | None,
 ) -> str:
@@ -172,7 +191,7 @@ def _persona(
         return seats.persona_of_seat(declared, agent.name, facts)
     if agent.charter is None or agent.role not in declared.roles:
         return f"You are {agent.name}."
-    return situation_of(declared, acting, around, gathered.taint).to_text()
+    return situation_of(declared, acting, around, files, gathered.taint).to_text()
 
 
 def _reminder(declared: Declarations, agent: Agent, journal: Journal) -> Callable[[], str]:

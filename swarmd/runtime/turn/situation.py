@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from swarmd.core.agent.file_list import FileFacts
 from swarmd.core.agent.offers import speaks_in
 from swarmd.core.agent.situation import Beside, Near, Situation, child_doing
 from swarmd.core.agent.turn import Acting
@@ -16,7 +17,11 @@ from swarmd.ports.stores import Around, Doing
 
 
 def situation_of(
-    declared: Declarations, acting: Acting, around: Around, taint: frozenset[str]
+    declared: Declarations,
+    acting: Acting,
+    around: Around,
+    files: Sequence[FileFacts],
+    taint: frozenset[str],
 ) -> Situation:
     agent, now = acting.agent, epoch_of(acting.at)
     mission = around.mission
@@ -29,7 +34,7 @@ def situation_of(
         seconds_left=max(0.0, min(deadlines) - now) if deadlines else 0.0,
         free=around.free,
         spent=around.spent,
-        files=acting.files,
+        files=files,
         children=[_child(child, around.doing.get(child.id), now) for child in acting.children],
         colleagues=[Beside(c.name, c.id, c.role, c.task) for c in around.colleagues],
         rooms=[

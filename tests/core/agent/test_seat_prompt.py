@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from swarmd.core.agent.file_list import as_named
 from swarmd.core.agent.prompt import shared
 from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat, required_of
 from swarmd.core.agent.seat_prompt import board_roles, call_text, persona_of_seat
@@ -58,7 +59,7 @@ MOTION = {"motion": "deliver", "reports": ["a-1"], "reason": "complete"}
 def told(call: Call, *room: Message) -> str:
     asked = asdict(call)
     asked |= {"required": required_of(asked)}
-    return call_text(asked, ["docs/a"], room, board_roles(declarations()))
+    return call_text(asked, as_named(["docs/a"]), room, board_roles(declarations()))
 
 
 def who(call: Call, seat: str) -> str:

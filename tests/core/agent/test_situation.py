@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swarmd.core.agent.file_list import as_named
 from swarmd.core.agent.situation import (
     Beside,
     Near,
@@ -28,7 +29,7 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
         seconds_left=900,
         free={"tokens": 5},
         spent={"tokens": 7, "calls": 0},
-        files=["docs"],
+        files=as_named(["docs"]),
         children=[Beside("reader", "a-9", "worker", "done 2 min ago")],
         colleagues=[Beside("bob", "a-8", "worker", "counts")],
         rooms=[Near("hall", "talk"), Near("wall", "news", may_speak=False)],

@@ -164,7 +164,7 @@ def body(offer: Offer, mode: Literal["tools", "schema"]) -> dict[str, Any]:
 def test_as_tools_each_function_is_one_of_its_own_and_use_is_none() -> None:
     tools = body(Offer(("say", "use"), tuple(BUILT_IN.values())), "tools")["tools"]
     names = [tool["function"]["name"] for tool in tools]
-    assert names == ["say", "tree_list", "file_read", "file_search", "file_write"]
+    assert names == ["say", "tree_list", "file_list", "file_read", "file_search", "file_write"]
     for tool, row in zip(tools[1:], BUILT_IN.values(), strict=True):
         assert tool["function"]["description"] == row.summary
         fields = row.args.model_json_schema().get("properties", {})

@@ -23,13 +23,13 @@ SEAT: Final = "seat"
 # calls: who adds a field says less elsewhere, or raises the bound.
 TOOLS_BYTES_MAX: Final[Mapping[str, int]] = {
     SEAT: 6_600,
-    "executive": 6_150,
-    "lead": 5_950,
-    "analyst": 2_200,
-    "researcher": 1_900,
-    "writer": 2_200,
+    "executive": 6_450,
+    "lead": 6_200,
+    "analyst": 2_500,
+    "researcher": 2_200,
+    "writer": 2_500,
 }
-TOLD_BYTES_MAX: Final[Mapping[str, int]] = {SEAT: 6_500, "executive": 6_200, "researcher": 2_200}
+TOLD_BYTES_MAX: Final[Mapping[str, int]] = {SEAT: 6_500, "executive": 6_500, "researcher": 2_550}
 
 
 def offer_of(role: str) -> Offer:
