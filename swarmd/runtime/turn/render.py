@@ -124,10 +124,11 @@ async def prompt_renderer(
     gathered.names = names_around(agent, around)
     facts = _facts_of(call)
     role = declared.roles.get(agent.role)
+    charter, persona = _who_is_asked(declared, acting, around, files, gathered, facts)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, acting, around, files, gathered, facts),
-        _asked(_charter(declared, agent), remembered, _now(declared, view, files, gathered, facts)),
+        persona,
+        _asked(charter, remembered, _now(declared, view, files, gathered, facts)),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         role or UNSET,
@@ -147,13 +148,6 @@ def _asked(charter: str, remembered: Sequence[Recalled], now: str) -> tuple[Piec
         words.go_on(asked, in_words)
     words.go_on(asked, [words.told(now)])
     return tuple(asked)
-
-
-def _charter(declared: Declarations, agent: Agent) -> str:
-    role = declared.roles.get(agent.role)
-    if agent.charter is None or role is None:
-        return ""
-    return charter_text(agent, role, agent.charter)
 
 
 async def _files_told(world: World, acting: Acting) -> tuple[FileFacts, ...]:
@@ -177,21 +171,25 @@ def _now(
     return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
 
 
-def _persona(
+def _who_is_asked(
     declared: Declarations,
     acting: Acting,
     around: Around,
     files: Sequence[FileFacts],
     gathered: Gathered,
     facts: Mapping[str, Any] | None,
-) -> str:
-    """Who is asked: a seat's persona; an agent's situation as its turn begins."""
-    agent = acting.agent
+) -> tuple[str, str]:
+    """What an agent is told before all that it remembers, and who is asked now: a seat's persona;
+    an agent's situation as its turn begins.
+    """
+    agent, role = acting.agent, declared.roles.get(acting.agent.role)
     if facts is not None:
-        return seats.persona_of_seat(declared, agent.name, facts)
-    if agent.charter is None or agent.role not in declared.roles:
-        return f"You are {agent.name}."
-    return situation_of(declared, acting, around, files, gathered.taint).to_text()
+        return "", seats.persona_of_seat(declared, agent.name, facts)
+    if agent.charter is None or role is None:
+        return "", f"You are {agent.name}."
+    situation = situation_of(declared, acting, around, files, gathered.taint)
+    charter = charter_text(agent, role, agent.charter)
+    return f"{charter}\n\n{situation.lasting_text()}", situation.to_text()
 
 
 def _reminder(declared: Declarations, agent: Agent, journal: Journal) -> Callable[[], str]:

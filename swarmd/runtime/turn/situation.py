@@ -9,7 +9,8 @@ from swarmd.core.agent.offers import speaks_in
 from swarmd.core.agent.situation import Beside, Near, Situation, child_doing
 from swarmd.core.agent.turn import Acting
 from swarmd.core.agent.waiting import said_of_wait, wait_of
-from swarmd.core.model.declarations import Declarations
+from swarmd.core.model.consequences import Consequence
+from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.timings import epoch_of
 from swarmd.core.tree.rights import roles_below
@@ -27,6 +28,7 @@ def situation_of(
     mission = around.mission
     deadlines = [at for at in (agent.deadline, mission.deadline if mission else 0.0) if at]
     heard = speaks_in(agent, declared.rooms)
+    may_create = roles_below(agent, declared.roles)
     return Situation(
         agent=agent,
         superior=around.superior,
@@ -41,10 +43,24 @@ def situation_of(
             Near(room.name, room.purpose, room in heard)
             for room, _ in missions_rooms(agent, declared.rooms)
         ],
-        may_create=roles_below(agent, declared.roles),
+        may_create=may_create,
+        share_percent=declared.limits.share_percent,
         taint=sorted(taint),
-        guarded=declared.limits.taint.actions,
+        guarded=_guarded(declared, acting, may_create),
     )
+
+
+def _guarded(
+    declared: Declarations, acting: Acting, may_create: Sequence[Role]
+) -> Sequence[Consequence]:
+    """Of what needs permission once its turn is tainted, what it could do at all."""
+    leads = bool(may_create or acting.children)
+    reaches_out = any(function.effect == "outward" for function in acting.functions.values())
+    return [
+        consequence
+        for consequence in declared.limits.taint.actions
+        if (reaches_out if consequence == "outward" else leads)
+    ]
 
 
 def names_around(agent: Agent, around: Around) -> Mapping[str, str]:
