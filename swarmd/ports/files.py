@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from swarmd.core.agent.file_list import FileFacts
 from swarmd.core.model.names import MissionId
 
 
@@ -58,6 +59,9 @@ class Files(Protocol):
 
         Raises `WorkspaceError` naming what does not exist.
         """
+
+    def facts(self, mission: MissionId, wanted: Sequence[str]) -> tuple[FileFacts, ...]:
+        """The same files with their lengths and first headings. Raises as `names` does."""
 
     def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt: ...
 

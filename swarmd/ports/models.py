@@ -101,9 +101,9 @@ class Prompt:
     """What a model is asked. `shared` is the same for many calls and comes first (prompt
     caches).
 
-    `exchange` ends with what is asked, and `persona` is who is asked: of an agent its situation as
-    its turn begins. `since` are the answers of this turn so far, with what became of them, and
-    `reminder` stands behind all: what may be another in each call. `offer` is all that may ever be
+    `exchange` ends with what is asked. `since` are the answers of this turn so far, with what
+    became of them. Behind all stand `persona`, who is asked: of an agent its situation as its turn
+    begins; and `reminder`, what may be another in each call. `offer` is all that may ever be
     answered, the same in each call of an agent, so that it can be cached; `allowed` names the moves
     of it that may be answered now, all of them where it is empty.
     """

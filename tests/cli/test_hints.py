@@ -259,11 +259,11 @@ def test_what_no_action_asks_for_is_neither_stopped_nor_given(
     if verb == "freeze":
         with pytest.raises(NotFoundError) as told:
             meant(cast("Reader", MemoryReader()), Wish("freeze", f"tool:{said}"))
-        assert "functions: tool/file/read, " in told.value.hint
+        assert "functions: tool/file/list, " in told.value.hint
         return
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     assert main([verb, "one", said]) == Exit.NOT_FOUND
-    assert "functions: tool/file/read, " in capsys.readouterr().err
+    assert "functions: tool/file/list, " in capsys.readouterr().err
 
 
 # --- why --------------------------------------------------------------------------------------

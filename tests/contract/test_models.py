@@ -16,6 +16,7 @@ import pytest
 from swarmd.adapters.models import registry
 from swarmd.adapters.models.registry import LOCAL_SERVERS, ModelSettings, OpenModels, choose, parse
 from swarmd.adapters.models.scripted import Rule, ScriptedModel, When
+from swarmd.core.agent.file_list import FileFacts
 from swarmd.core.model.declarations import Models
 from swarmd.core.model.exchange import Piece
 from swarmd.core.model.functions import Offer
@@ -37,6 +38,9 @@ class NoFiles:
     """A mission without files."""
 
     def names(self, mission: MissionId, wanted: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+    def facts(self, mission: MissionId, wanted: Sequence[str]) -> tuple[FileFacts, ...]:
         return ()
 
     def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt:

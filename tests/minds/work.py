@@ -47,7 +47,7 @@ def team_of(asked: Asked, theme: str) -> list[str]:
 
 def files_of(asked: Asked) -> list[str]:
     """The files that a prompt lists, as it names them; of a long list the folders that it is of."""
-    listed = marked(r"^(?:files of the mission|your files)[^:\n]*: ([^\n]*)", asked.asked_now)
+    listed = marked(r"^(?:files of the mission|your files)[^:\n]*: ([^\n]*)", asked.told)
     named = re.sub(r"\([^)]*\)", "", listed[-1]).split(",") if listed else []
     names = [name.strip() for name in named if re.fullmatch(r"\s*[\w./-]+\s*", name)]
     if not names:

@@ -208,7 +208,13 @@ def test_only_functions_that_the_privileges_allow_are_offered_and_the_others_are
                 {WEIGH.name: weigh},
                 ("model/**", "tool/file/**"),
             )
-            assert turn.model.offered == ["tree/list", "file/read", "file/search", "file/write"]
+            assert turn.model.offered == [
+                "tree/list",
+                "file/list",
+                "file/read",
+                "file/search",
+                "file/write",
+            ]
             no, yes = turn.results
             assert (no["function"], no["ok"], no["rule"]) == (
                 "scale/weigh",

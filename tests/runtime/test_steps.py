@@ -390,16 +390,16 @@ def test_what_is_constant_comes_first_and_the_situation_last() -> None:
         assert start.startswith("# Your charter\nYou are a-1 (a-1), executive at tier 1.")
         assert second.exchange[0].text.startswith(start), "and what follows is added to it"
         assert "report from reader (a-c1)" in second.exchange[-1].text
+        assert "You report to the board (id `sob`)." in start
+        assert "room `executives`:" in start
         for told in (
-            "You report to the board (id `sob`).",
             "- a-2 (a-2, executive): Answer.",
             "- a-3 (a-3, executive)\n",
-            "room `executives`:",
             "- reader (a-c1, researcher): working",
         ):
             assert told in first.persona
         assert "- reader (a-c1, researcher): done " in second.persona
-        assert "You report to a-1 (a-1)." in of_child.persona
+        assert "You report to a-1 (a-1)." in of_child.exchange[0].text
 
     jumping(test)
 

@@ -24,6 +24,7 @@ from swarmd.adapters.files.content import (
     replace_file,
     write_marker,
 )
+from swarmd.adapters.files.facts import FactsKept
 from swarmd.adapters.files.faults import size_fault, translated
 from swarmd.adapters.files.layers import Layers
 from swarmd.adapters.files.left_out import (
@@ -38,6 +39,7 @@ from swarmd.adapters.files.paths import check_mission, open_folder, parts_of_nam
 from swarmd.adapters.files.search import Listed, Retrieval
 from swarmd.adapters.files.snapshot import collect_sources, copy_sources
 from swarmd.adapters.files.work import check_not_given, check_room
+from swarmd.core.agent.file_list import FileFacts
 from swarmd.core.model.masking import SHAPES_ALONE, Masking
 from swarmd.core.model.names import MissionId
 from swarmd.errors import WorkspaceError
@@ -67,6 +69,7 @@ class Workspace:
         self._root = root
         self._layers = Layers(root, knowledge, policies, masking)
         self._retrieval = Retrieval()
+        self._facts = FactsKept()
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -88,6 +91,14 @@ class Workspace:
             before = kept_left_out(self._root, mission, LEFT_OUT_LISTED)
             keep_left_out(self._root, mission, LEFT_OUT_LISTED, [*passed, *before])
         return tuple(sorted(found))
+
+    def facts(self, mission: MissionId, wanted: Sequence[str]) -> tuple[FileFacts, ...]:
+        """Of what `names` finds, without what went away since or may not be looked at."""
+        listed: list[Listed] = []
+        for path in self.names(mission, wanted):
+            with suppress(WorkspaceError):
+                listed.append(self._layers.list_file(mission, path))
+        return self._facts.of(mission, listed, lambda path: self._layers.read_text(mission, path))
 
     def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt:
         """Up to `lines` lines from line `start` on (from 1), at most `READ_BYTES_MAX` bytes of

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.core.agent.child_reports import ChildReport, child_reports_text
+from swarmd.core.agent.file_list import FileFacts, are_all_named, files_text
 from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
@@ -24,7 +25,7 @@ Facts = Mapping[str, Any]
 
 def call_text(
     call: Facts,
-    files: Sequence[str],
+    files: Sequence[FileFacts],
     room: Sequence[Message],
     roles: Sequence[Role],
     child_reports: Sequence[ChildReport] = (),
@@ -77,9 +78,12 @@ def board_roles(declared: Declarations) -> tuple[Role, ...]:
 # --- the mission ------------------------------------------------------------------------------
 
 
-def _mission_lines(files: Sequence[str], roles: Sequence[Role]) -> Iterator[str]:
+def _mission_lines(files: Sequence[FileFacts], roles: Sequence[Role]) -> Iterator[str]:
     if files:
-        yield f"files of the mission: {listed(files)}"
+        by_folder = (
+            "" if are_all_named(files) else f" ({len(files)}; an executive can list a folder)"
+        )
+        yield f"files of the mission{by_folder}: {files_text(files)}"
     yield roles_text(roles)
 
 
@@ -298,7 +302,7 @@ _ASK: Final = {
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
     "should be changed, `object` if it must not be carried.",
     "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "
-    "`withdraw` it; what you keep or amend has your vote. Name in `accepts` whose argument those "
-    "who are chartered shall mind.",
+    "`withdraw` it; what you keep or amend has your vote. Whoever is named in `accepts` has the "
+    "argument go into each charter, word for word, beside what the motion says.",
     "vote": "Vote on the motion as it stands: yes, no or abstain, with your reason.",
 }

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent import seat_prompt
+from swarmd.core.agent.file_list import as_named, files_text
 from swarmd.core.agent.offers import functions_of
 from swarmd.core.agent.seat_moves import offer_to_seat
 from swarmd.core.control.forecast import Forecast, PromptBytes, Taken, forecast
@@ -189,7 +190,7 @@ def prompt_bytes(declared: Declarations, mission: Mission, bench: Sequence[str])
     """
     personas = (declared.personas[seat].text for seat in bench if seat in declared.personas)
     roles = seat_prompt.board_roles(declared)
-    named = f"files of the mission: {words.listed(mission.files)}"
+    named = f"files of the mission: {files_text(as_named(mission.files))}"
     seat = _count_bytes(
         words.shared(declared, mission.text, is_seat=True),
         max(personas, key=len, default=""),

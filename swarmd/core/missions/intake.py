@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from swarmd.core.model.charter import KINDS, Amounts, Path, Written
+from swarmd.core.model.charter import KINDS, Amounts, LongSeconds, Path, Written
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import CLERK, ID_PATTERN, OPERATOR, SOB, SUPERVISOR
 
@@ -47,7 +47,7 @@ class MissionRequest(Written):
     mission: str
     id: str = ""
     budget: Amounts = Field(default_factory=dict)
-    deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    deadline_s: LongSeconds | None = None
     files: tuple[Path, ...] = Field((), max_length=512)
     board: Literal["all"] | Annotated[int, Field(ge=1, le=12)] | None = None
 

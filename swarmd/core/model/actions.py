@@ -33,7 +33,7 @@ class Args(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     verb: str
     target: Annotated[str, Field(min_length=1, max_length=600)] = Field(
-        description="whom: an id, a child's name or key"
+        description="an id, or a child's name or key"
     )
     reason: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
 
@@ -24,6 +24,7 @@ LINE_CHARS_MAX: Final = 2_000  # a reason, a goal: a longer text belongs in a ta
 Line = Annotated[
     str,
     Field(
+        title="Line",
         min_length=1,
         max_length=LINE_CHARS_MAX,
         description=f"at most {LINE_CHARS_MAX:,} characters",
@@ -32,6 +33,10 @@ Line = Annotated[
 
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+# A word that stands in the prompt: whoever names what is there needs not be told how it is formed.
+KnownWord = Annotated[Word, WithJsonSchema({"type": "string"})]
 
 
 Path = Annotated[str, Field(min_length=1, max_length=512)]
@@ -58,10 +63,16 @@ AMOUNT_MAX: Final = 2**53 - 1
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 
 
+# Of a task or an override: a year at most, which nobody has to be told.
+LongSeconds = Annotated[float, Field(gt=0, le=31_536_000), WithJsonSchema({"type": "number"})]
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
-Amounts = dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount]
+Amounts = Annotated[
+    dict[Literal["tokens", "cost", "calls", "tools", "agents"], Amount], Field(title="Amounts")
+]
 
 
 class Written(BaseModel):
@@ -73,8 +84,8 @@ class Written(BaseModel):
 class Charter(Written):
     """What a creator gives an agent it makes: the instance of a role."""
 
-    role: Word = Field(description="one of the roles that you may create")
-    name: Word = Field(description="a name, unique among its living siblings")
+    role: KnownWord = Field(description="one of the roles that you may create")
+    name: Word = Field(description="unique among its living siblings")
     task: Text = Field(description="what it is to do, complete in itself")
     methodology: str = Field(
         "", max_length=8_000, description="how to go about it, in 8,000 characters"
@@ -88,7 +99,7 @@ class Charter(Written):
     files: tuple[Path, ...] = Field(
         (),
         max_length=512,
-        description="names of the mission's files it works on; a folder is all that is in it",
+        description="what it may read of the mission's files; a folder is all that is in it",
     )
     privileges: tuple[Path, ...] | None = Field(
         None,
@@ -100,8 +111,8 @@ class Charter(Written):
     )
     budget: Amounts = Field(
         default_factory=dict,
-        description="its share (cost in millionths of a dollar); absent: the default share",
+        description="a charter's share, absent: the default share; cost in millionths of a dollar",
     )
-    deadline_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = Field(
+    deadline_s: LongSeconds | None = Field(
         None, description="seconds until it ends unfinished; absent: the mission's deadline"
     )

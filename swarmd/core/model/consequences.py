@@ -16,7 +16,7 @@ Consequence = Literal["inward", "widening", "outward"]
 # As an agent that has read untrusted text is told of what now needs permission.
 IN_WORDS: Final[Mapping[Consequence, str]] = {
     "inward": "ending, stopping, directing or creating agents below you",
-    "widening": "granting a right, answering a request for permission, lifting somebody else's "
-    "stop, and creating an agent that may use what you may only hand out",
+    "widening": "granting a right, answering a request for permission, lifting a stop of somebody "
+    "else, creating an agent with a right that you may hand out and not use yourself",
     "outward": "calling a function that changes the world outside",
 }

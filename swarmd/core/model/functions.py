@@ -134,6 +134,11 @@ class ReadFile(Written):
     lines: int = Field(200, ge=1, le=1_000)
 
 
+class ListFiles(Written):
+    folder: str = Field("", max_length=512, description="empty: all you may read")
+    start: int = Field(1, ge=1)  # where a list that was cut goes on
+
+
 class SearchFiles(Written):
     query: Line
     files: tuple[Path, ...] = Field(
@@ -188,6 +193,16 @@ FILE_READ: Final = Function(
     subject="path",
     needs_workspace=True,
 )
+FILE_LIST: Final = Function(
+    name="file/list",
+    summary="List what is in a folder, with lengths and headings.",
+    args=ListFiles,
+    source="file",  # headings are text of files
+    effect="reads",
+    privilege=TOOL.path("file", "list"),
+    subject="folder",
+    needs_workspace=True,
+)
 FILE_SEARCH: Final = Function(
     name="file/search",
     summary="Find the passages of the mission's files that answer a question best.",
@@ -211,4 +226,4 @@ FILE_WRITE: Final = Function(
     needs_workspace=True,
 )
 
-BUILT_IN: Final = registry(TREE_LIST, FILE_READ, FILE_SEARCH, FILE_WRITE)
+BUILT_IN: Final = registry(TREE_LIST, FILE_LIST, FILE_READ, FILE_SEARCH, FILE_WRITE)

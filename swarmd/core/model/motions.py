@@ -12,6 +12,6 @@ if TYPE_CHECKING:
     Motion = BaseMotion
 else:
     _FORMS = tuple(kind.form for kind in kinds().values())
-    Motion = Annotated[Union[_FORMS], Field(discriminator="motion")]  # noqa: UP007 - made when it runs
+    Motion = Annotated[Union[_FORMS], Field(discriminator="motion", title="Motion")]  # noqa: UP007 - made when it runs
 
 MOTION: Final[TypeAdapter[Motion]] = TypeAdapter(Motion)

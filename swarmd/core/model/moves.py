@@ -18,11 +18,11 @@ from swarmd.core.model.charter import (
     LIST_MAX,
     TEXT_CHARS_MAX,
     Charter,
+    KnownWord,
     Line,
     Path,
     Reference,
     Text,
-    Word,
     Written,
 )
 from swarmd.core.model.functions import FunctionName
@@ -42,7 +42,7 @@ class Say(Written):
     """Say something in a room that you are a member of."""
 
     move: Literal["say"]
-    room: Word
+    room: KnownWord
     text: Text
 
 
@@ -70,7 +70,7 @@ class Spawn(Written):
 
     move: Literal["spawn"]
     charter: Charter
-    key: Word = Field("", description="your own word for this request; absent: the name")
+    key: KnownWord = Field("", description="another word for this request; absent: the name")
     # Never needed: the supervisor mints both. Claiming what is not so is refused by name.
     tier: int | None = None
     parent: str | None = None
@@ -166,14 +166,8 @@ class Argue(Written):
     """Answer the motion before the board, before any vote."""
 
     move: Literal["argue"]
-    stance: Literal["argue", "object", "consent"] = Field(
-        "argue",
-        description="`consent`: carry it as it stands; `argue`: change it as the text says; "
-        "`object`: it must not be carried",
-    )
-    text: str = Field(
-        "", max_length=TEXT_CHARS_MAX, description="your argument; may be empty with `consent`"
-    )
+    stance: Literal["argue", "object", "consent"] = "argue"  # the call says what each means
+    text: str = Field("", max_length=TEXT_CHARS_MAX, description="may be empty with `consent`")
 
     @model_validator(mode="after")
     def _says_something(self) -> Argue:
@@ -186,13 +180,13 @@ class Respond(Written):
     """Answer the arguments on your own motion."""
 
     move: Literal["respond"]
-    decision: Literal["keep", "amend", "withdraw"] = Field(
-        description="`keep`: vote on it as it stands; `amend`: on `motion` instead; "
-        "`withdraw`: it falls"
-    )
+    decision: Literal["keep", "amend", "withdraw"]  # the call says what each means
     motion: Motion | None = Field(None, description="with `amend`: the changed motion, whole")
-    accepts: tuple[Word, ...] = Field(
-        (), max_length=12, description="seats whose arguments whoever is chartered shall mind"
+    accepts: tuple[KnownWord, ...] = Field(
+        (),
+        max_length=12,
+        description="seats whose arguments go into each charter word for word; of no use for what "
+        "the changed motion says itself",
     )
     reason: Line
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from swarmd.core.model.charter import TEXT_CHARS_MAX, Line, Written
+from swarmd.core.model.charter import TEXT_CHARS_MAX, Line, LongSeconds, Written
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentId, MissionId
 
@@ -36,9 +36,7 @@ class Overruling(Written):
         max_length=TEXT_CHARS_MAX,
         description="for `task`: the new task; for `message`: the text in its place",
     )
-    seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
-        600, description="after so many seconds it ends by itself"
-    )
+    seconds: LongSeconds = Field(600, description="after so many seconds it ends by itself")
     reason: Line
 
 

@@ -10,8 +10,10 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
+from swarmd.core.agent.file_list import listing
 from swarmd.core.agent.turn import Acting
 from swarmd.core.model.functions import (
+    FILE_LIST,
     FILE_READ,
     FILE_SEARCH,
     FILE_WRITE,
@@ -19,6 +21,7 @@ from swarmd.core.model.functions import (
     OWN_FILES,
     TREE_LIST,
     FunctionCall,
+    ListFiles,
     ReadFile,
     SearchFiles,
     WriteFile,
@@ -97,6 +100,7 @@ def _of_files(files: Files) -> dict[str, Handler]:
         return handler
 
     return {
+        FILE_LIST.name: in_thread(_list),
         FILE_READ.name: in_thread(_read),
         FILE_SEARCH.name: in_thread(_search),
         FILE_WRITE.name: in_thread(_write),
@@ -107,6 +111,11 @@ def _read(files: Files, acting: Acting, args: ReadFile) -> Mapping[str, Any]:
     found = files.read(acting.mission, args.path, args.start, args.lines)
     where = {"path": args.path, "start": args.start, "total": found.total}
     return {**where, "lines": list(found.lines)}
+
+
+def _list(files: Files, acting: Acting, args: ListFiles) -> Mapping[str, Any]:
+    """Of the files that it may read, so that nothing is told of others."""
+    return listing(files.facts(acting.mission, _readable(files, acting)), args.folder, args.start)
 
 
 def _search(files: Files, acting: Acting, args: SearchFiles) -> Mapping[str, Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
+
+import anyio.to_thread
 
 from swarmd.core.agent import prompt as words
 from swarmd.core.agent import seat_prompt as seats
 from swarmd.core.agent.child_reports import MESSAGES_READ, ChildReport, last_reports
+from swarmd.core.agent.file_list import FileFacts, as_named
 from swarmd.core.agent.memory import mail_entry
 from swarmd.core.agent.offers import offer_to
 from swarmd.core.agent.seat_moves import offer_to_seat, required_of
@@ -25,6 +29,7 @@ from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.records import Mission
+from swarmd.errors import WorkspaceError
 from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
@@ -118,13 +123,15 @@ async def prompt_renderer(
         gathered.taint |= await turn_taint(world, resident, read)
     remembered = world.recollection.of(agent.id, resident.memory)
     memory = tuple(item for item, _ in remembered)
+    files = await _files_told(world, acting)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)
     gathered.names = names_around(agent, around)
     role = declared.roles.get(agent.role)
+    charter, persona = _who_is_asked(declared, acting, around, files, gathered, facts)
     return PromptRenderer(
         words.shared(declared, mission.text, is_seat=agent.is_seat),
-        _persona(declared, acting, around, gathered, facts),
-        _asked(_charter(declared, agent), remembered, _now(declared, view, gathered, facts, below)),
+        persona,
+        _asked(charter, remembered, _now(declared, view, files, gathered, facts, below)),
         _offer(declared, acting),
         role.output_tokens_max if role else _SEAT_OUTPUT_TOKENS,
         role or UNSET,
@@ -146,40 +153,47 @@ def _asked(charter: str, remembered: Sequence[Recalled], now: str) -> tuple[Piec
     return tuple(asked)
 
 
-def _charter(declared: Declarations, agent: Agent) -> str:
-    role = declared.roles.get(agent.role)
-    if agent.charter is None or role is None:
-        return ""
-    return charter_text(agent, role, agent.charter)
+async def _files_told(world: World, acting: Acting) -> tuple[FileFacts, ...]:
+    """Its files with their lengths, where this host has them."""
+    if world.files is not None and acting.files:
+        with suppress(WorkspaceError):
+            return await anyio.to_thread.run_sync(world.files.facts, acting.mission, acting.files)
+    return as_named(acting.files)
 
 
 def _now(
     declared: Declarations,
     view: View,
+    files: Sequence[FileFacts],
     gathered: Gathered,
     facts: Mapping[str, Any] | None,
     below: Sequence[ChildReport],
 ) -> str:
     """What a turn is about: a seat's call, an agent's mail."""
     if facts is not None:
-        return seats.call_text(facts, view.files, view.room, seats.board_roles(declared), below)
+        return seats.call_text(facts, files, view.room, seats.board_roles(declared), below)
     return words.mail_text(mail_entry(gathered.mail, gathered.names)["mail"])
 
 
-def _persona(
+def _who_is_asked(
     declared: Declarations,
     acting: Acting,
     around: Around,
+    files: Sequence[FileFacts],
     gathered: Gathered,
     facts: Mapping[str, Any] | None,
-) -> str:
-    """Who is asked: a seat's persona; an agent's situation as its turn begins."""
-    agent = acting.agent
+) -> tuple[str, str]:
+    """What an agent is told before all that it remembers, and who is asked now: a seat's persona;
+    an agent's situation as its turn begins.
+    """
+    agent, role = acting.agent, declared.roles.get(acting.agent.role)
     if facts is not None:
-        return seats.persona_of_seat(declared, agent.name, facts)
-    if agent.charter is None or agent.role not in declared.roles:
-        return f"You are {agent.name}."
-    return situation_of(declared, acting, around, gathered.taint).to_text()
+        return "", seats.persona_of_seat(declared, agent.name, facts)
+    if agent.charter is None or role is None:
+        return "", f"You are {agent.name}."
+    situation = situation_of(declared, acting, around, files, gathered.taint)
+    charter = charter_text(agent, role, agent.charter)
+    return f"{charter}\n\n{situation.lasting_text()}", situation.to_text()
 
 
 def _reminder(declared: Declarations, agent: Agent, journal: Journal) -> Callable[[], str]:

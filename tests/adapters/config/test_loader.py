@@ -386,23 +386,23 @@ def test_a_fault_in_the_board_is_said_with_its_line(
         (
             "  - model/**",
             "  - spawn/writter",
-            "privileges.3: spawn/writter: there is no role writter; did you mean writer?",
+            "privileges.4: spawn/writter: there is no role writter; did you mean writer?",
         ),
         (
             "  - model/**",
             "  - room/sop/say",
-            "privileges.3: room/sop/say: there is no room sop; did you mean sob?",
+            "privileges.4: room/sop/say: there is no room sop; did you mean sob?",
         ),
         (
             "  - model/**",
             "  - room/sob/hear",
-            "privileges.3: room/sob/hear: must be room/NAME/say, or have `**` as its last part",
+            "privileges.4: room/sob/hear: must be room/NAME/say, or have `**` as its last part",
         ),
         (
             "  - model/**",
             "  - tool/file/delete",
             (
-                "privileges.3: tool/file/delete: must be one of tool/file/read, tool/file/search, "
+                "privileges.4: tool/file/delete: must be one of tool/file/list, tool/file/read, tool/file/search, "
                 "tool/file/write, or have "
                 "`**` as its last part"
             ),
@@ -410,19 +410,19 @@ def test_a_fault_in_the_board_is_said_with_its_line(
         (
             "  - model/**",
             "  - file/**/read",
-            "privileges.3: file/**/read: `*` stands only in a last `/**`",
+            "privileges.4: file/**/read: `*` stands only in a last `/**`",
         ),
         (
             "  - model/**",
             "  - model/gpt",
-            "privileges.3: model/gpt: must be model/PROVIDER:NAME, or have `**` as its last part",
+            "privileges.4: model/gpt: must be model/PROVIDER:NAME, or have `**` as its last part",
         ),
         (
             "  - model/**",
             "  - spawn",
-            "privileges.3: spawn: must be spawn/ROLE, or have `**` as its last part",
+            "privileges.4: spawn: must be spawn/ROLE, or have `**` as its last part",
         ),
-        ("  - model/**", "  - /model", "privileges.3: should match pattern"),
+        ("  - model/**", "  - /model", "privileges.4: should match pattern"),
         ("tiers: [2, 3, 4]", "tiers: [0]", "tiers: 0 is the board's own"),
         (
             "tiers: [2, 3, 4]",
@@ -441,7 +441,7 @@ def test_a_fault_in_the_board_is_said_with_its_line(
         (
             "  - file/search",
             "  - file/serch",
-            "functions.1: there is no function file/serch; did you mean file/search?",
+            "functions.2: there is no function file/serch; did you mean file/search?",
         ),
         (
             "  - Keep the words of the source apart from your own.",

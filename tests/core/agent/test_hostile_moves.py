@@ -41,6 +41,7 @@ MOVES: Final[Mapping[str, dict[str, Any]]] = {
 }
 ARGUMENTS: Final[Mapping[str, dict[str, Any]]] = {
     "tree/list": {},
+    "file/list": {"folder": "docs", "start": 1},
     "file/read": {"path": "docs/a", "start": 1, "lines": 3},
     "file/search": {"query": "q", "files": ["docs/a"], "top": 3},
     "file/write": {"path": "a", "text": "b"},

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from swarmd.core.agent.child_reports import ChildReport
+from swarmd.core.agent.file_list import as_named
 from swarmd.core.agent.prompt import shared
 from swarmd.core.agent.seat_moves import PHASE_MOVES, offer_to_seat, required_of
 from swarmd.core.agent.seat_prompt import (
@@ -66,7 +67,7 @@ MOTION = {"motion": "deliver", "reports": ["a-1"], "reason": "complete"}
 def told(call: Call, *room: Message, below: Sequence[ChildReport] = ()) -> str:
     asked = asdict(call)
     asked |= {"required": required_of(asked)}
-    return call_text(asked, ["docs/a"], room, board_roles(declarations()), below)
+    return call_text(asked, as_named(["docs/a"]), room, board_roles(declarations()), below)
 
 
 def who(call: Call, seat: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from swarmd.core.model.functions import (
     BUILT_IN,
+    FILE_LIST,
     FILE_READ,
     FILE_SEARCH,
     FILE_WRITE,
@@ -71,6 +72,7 @@ def test_each_has_a_name_as_a_tool_that_an_api_takes_and_that_is_no_moves() -> N
     ("function", "args", "privileges"),
     [
         (TREE_LIST, {}, ()),
+        (FILE_LIST, {"folder": "docs"}, ("tool/file/list",)),
         (FILE_READ, {"path": "docs/a"}, ("tool/file/read", "file/docs/a/read")),
         (FILE_READ, {"path": "work/a"}, ("tool/file/read",)),
         (FILE_READ, {"path": "works/a"}, ("tool/file/read", "file/works/a/read")),

@@ -62,29 +62,31 @@ def as_text(prompt: Prompt, told: str = "") -> list[Item]:
 
 
 def as_calls(prompt: Prompt, told: str = "", *, has_thoughts: bool = True) -> list[Item]:
-    """With the answers as calls, and the persona behind what is asked in this turn.
+    """With the answers as calls, and behind all who is asked and the reminder.
 
-    It stands before the turn's own answers and not after them: those and their results then follow
-    each other unbroken, and what was sent for one call is how the request for the next one begins.
-    A model that reasons drops its thoughts where somebody speaks in between: so the reminder is a
-    part of the last result.
+    An agent's situation is another in each turn: before the turn's own answers it would part them,
+    in all later turns, from what a prompt cache holds. A model that reasons drops its thoughts
+    where somebody speaks behind its answers: so there both are a part of the last result.
     """
     built = _Built(has_thoughts=has_thoughts)
     built.say("user", told)
     built.add(prompt.exchange)
-    built.say("user", prompt.persona)
+    built.close()
+    asked = len(built.items)
     built.add(prompt.since)
     built.close()
-    _remind(built.items, prompt.reminder)
+    for text in filter(str.strip, (prompt.persona, prompt.reminder)):
+        _say_last(built.items, text, is_answered=len(built.items) > asked)
     return built.items
 
 
-def _remind(items: list[Item], reminder: str) -> None:
+def _say_last(items: list[Item], text: str, *, is_answered: bool) -> None:
+    """`is_answered`: in this turn. With the results of an earlier one it has nothing to do."""
     match items[-1:]:
-        case [CallResult(id, text)] if reminder.strip():
-            items[-1] = CallResult(id, f"{text}\n\n{reminder}")
+        case [CallResult(id, said)] if is_answered:
+            items[-1] = CallResult(id, f"{said}\n\n{text}")
         case _:
-            _add_text(items, "user", reminder)
+            _add_text(items, "user", text)
 
 
 def ids_in(thread: str, count: int) -> tuple[str, ...]:

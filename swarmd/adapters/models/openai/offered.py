@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, cast
 
+from swarmd.adapters.models.openai.compact import SHARED, compact, dump, map_inside
 from swarmd.adapters.models.openai.reading import USE
 from swarmd.core.model.charter import AMOUNT_MAX
 from swarmd.core.model.functions import Function, Offer
@@ -16,9 +17,8 @@ Json = dict[str, Any]
 
 # A grammar-constrained server (llama.cpp, Ollama) spells a repetition out and refuses, or crawls
 # under, one as large as a file list may be. What is not offered is still checked when it is read.
-REPETITION_MAX: Final = 32
-_DROPPED: Final = frozenset({"title", "discriminator", "maxLength", "minLength"})
-_WORTH_SAYING: Final = object()
+REPETITION_MAX: Final = 8
+_DROPPED: Final = frozenset({"discriminator", "maxLength", "minLength"})
 _HOW: Final = (
     'Answer with one JSON object and nothing else: {"moves": [...]}, your moves in order.'
     " Each move is an object that fits one of these schemas and has no other fields:\n"
@@ -55,31 +55,39 @@ def told_with_schema(shared: str, offer: Offer) -> str:
 # other work.
 @lru_cache(maxsize=64)
 def _told_schema(offer: Offer) -> str:
-    schema = _reply_schema(offer)
-    union = _drop_keywords(schema["properties"]["moves"]["items"], _as_told)
-    told = f"{_HOW}{dump(union)}"
-    if "$defs" in schema:
-        told += f"\nwith $defs {dump(_drop_keywords(schema['$defs'], _as_told))}"
-    return told
+    schema = compact(_drop_keywords(_reply_schema(offer), _as_told))
+    told = f"{_HOW}{dump(schema['properties']['moves']['items'])}"
+    return f"{told}\nwith $defs {dump(schema['$defs'])}" if "$defs" in schema else told
 
 
 def reply_grammar(offer: Offer) -> Json:
     """The schema that a server is to hold an answer to."""
-    return cast(Json, _drop_keywords(_reply_schema(offer), _as_grammar))
+    return compact(_drop_keywords(_reply_schema(offer), _as_grammar))
 
 
 def _tool_of(name: str, schema: Json) -> Json:
-    return {"name": name, "description": schema.pop("description", ""), "parameters": schema}
+    description = schema.pop("description", "")
+    told = map_inside(schema, lambda inner: _drop_keywords(inner, _as_implied))
+    return {"name": name, "description": description, "parameters": compact(told)}
 
 
 def _move_schema(name: str) -> Json:
-    schema = cast(Json, _make_portable(MOVE_TYPES[name].model_json_schema()))
+    schema = _make_portable(MOVE_TYPES[name].model_json_schema())
     # The function's name says which move it is. Tier and parent are minted by the supervisor: a
     # model that isn't offered them seldom claims them, and if it does, the law answers.
     hidden = {"move", "tier", "parent"} if name == "spawn" else {"move"}
     schema["properties"] = {k: v for k, v in schema["properties"].items() if k not in hidden}
-    schema["required"] = [k for k in schema.get("required", []) if k not in hidden]
-    return schema
+    # What is said of a form as a whole is for who reads the code. What each motion is for is told
+    # by the procedures, and what a charter is by its fields.
+    for form in schema.get("$defs", {}).values():
+        form.pop("description", None)
+    return _require(schema, [k for k in schema.get("required", []) if k not in hidden])
+
+
+def _require(schema: Json, names: list[str]) -> Json:
+    """With `required` where anything is."""
+    others = {key: value for key, value in schema.items() if key != "required"}
+    return others | ({"required": names} if names else {})
 
 
 def _without_forms(schema: Json) -> Json:
@@ -87,7 +95,7 @@ def _without_forms(schema: Json) -> Json:
     are told once. What is written is checked against them as ever.
     """
     motion = schema["properties"].get("motion", {})
-    if "motion" in schema["required"] or "oneOf" not in motion:
+    if "motion" in schema.get("required", ()) or "oneOf" not in motion:
         return schema
     told = f"{motion['description']}, in the form that `propose` takes"
     schema["properties"]["motion"] = {"type": "object", "description": told}
@@ -95,7 +103,7 @@ def _without_forms(schema: Json) -> Json:
 
 
 def _function_schema(function: Function) -> Json:
-    schema = cast(Json, _make_portable(function.args.model_json_schema()))
+    schema = _make_portable(function.args.model_json_schema())
     return {"properties": {}, **schema, "description": function.summary}
 
 
@@ -127,10 +135,16 @@ def _union_of(offer: Offer) -> tuple[list[Json], Json]:
     return union, defs
 
 
+def _as_implied(keywords: Json) -> tuple[str, ...]:
+    """What stands at the top of a tool and is taken to hold for all of it: servers that make a
+    grammar of a tool close each object in it.
+    """
+    return ("additionalProperties",) if keywords.get("additionalProperties") is False else ()
+
+
 def _as_told(keywords: Json) -> tuple[str, ...]:
     """What of a schema only a grammar needs: a model takes it for granted."""
-    is_closed, is_constant = keywords.get("additionalProperties") is False, "const" in keywords
-    return ("additionalProperties",) * is_closed + ("type",) * is_constant
+    return (*_as_implied(keywords), *(("type",) if "const" in keywords else ()))
 
 
 def _as_grammar(_: Json) -> tuple[str, ...]:
@@ -138,25 +152,11 @@ def _as_grammar(_: Json) -> tuple[str, ...]:
     return ("description", "default")
 
 
-def _drop_keywords(schema: Any, needless: Callable[[Json], tuple[str, ...]]) -> Any:
+def _drop_keywords(schema: Json, needless: Callable[[Json], tuple[str, ...]]) -> Json:
     """A schema without the keywords that `needless` names, at every depth."""
-    if isinstance(schema, list):
-        return [_drop_keywords(item, needless) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
     gone = needless(schema)
-    return {
-        key: _change_inside(key, value, lambda inner: _drop_keywords(inner, needless))
-        for key, value in schema.items()
-        if key not in gone
-    }
-
-
-def _change_inside(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
-    """The value of one keyword, with the schemas in it changed."""
-    if key in ("properties", "$defs"):  # maps of names, which may be words that are keywords, too
-        return {name: change(inner) for name, inner in value.items()}
-    return value if key in ("default", "enum", "const", "required") else change(value)
+    kept = {key: value for key, value in schema.items() if key not in gone}
+    return map_inside(kept, lambda inner: _drop_keywords(inner, needless))
 
 
 def _tag_schema(schema: Json, **constants: str) -> Json:
@@ -185,26 +185,24 @@ def _use_schema(function: Function, args: Json) -> Json:
     return _tag_schema(schema, move=USE, function=function.name)
 
 
-def _make_portable(schema: Any) -> Any:
-    """The part of JSON schema that every server understands; `title` and the like only cost
-    tokens.
-    """
-    if isinstance(schema, list):
-        return [_make_portable(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    plain = {
-        key: _change_inside(key, value, _make_portable)
-        for key, value in schema.items()
-        if key not in _DROPPED
+def _make_portable(schema: Json) -> Json:
+    """The part of JSON schema that every server understands; the rest only costs tokens."""
+    known = {key: value for key, value in schema.items() if key not in _needless_in(schema)}
+    if "description" in known:  # some are docstrings, which have lines
+        known["description"] = " ".join(known["description"].split())
+    return _with_properties(_without_null(map_inside(known, _make_portable)))
+
+
+def _needless_in(schema: Json) -> set[str]:
+    """The keywords of a schema that its reader does without."""
+    default = schema.get("default")
+    says_nothing = {
+        "title": schema.get("title") not in SHARED,
+        "maximum": schema.get("maximum", 0) >= AMOUNT_MAX,  # that of doubles: nothing comes near it
+        "maxItems": schema.get("maxItems", 0) > REPETITION_MAX,
+        "default": default is False or default in (None, "", [], {}),
     }
-    if plain.get("maximum", 0) >= AMOUNT_MAX:  # that of doubles: no amount comes near it
-        del plain["maximum"]
-    if plain.get("maxItems", 0) > REPETITION_MAX:
-        del plain["maxItems"]
-    if plain.get("default", _WORTH_SAYING) in (None, "", [], {}):
-        del plain["default"]
-    return _with_properties(_without_null(plain))
+    return {*_DROPPED, *(keyword for keyword, is_so in says_nothing.items() if is_so)}
 
 
 def _without_null(plain: Json) -> Json:
@@ -223,6 +221,3 @@ def _with_properties(plain: Json) -> Json:
         plain["properties"] = dict.fromkeys(names, plain["additionalProperties"])
         plain["additionalProperties"] = False
     return plain
-
-
-dump: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.adapters.models.openai import history
+from swarmd.adapters.models.openai.compact import dump
 from swarmd.adapters.models.openai.form import Form, Mode
 from swarmd.adapters.models.openai.generation import output_limit, settings_of
 from swarmd.adapters.models.openai.history import Calls, Item, Text
 from swarmd.adapters.models.openai.offered import (
-    dump,
     reply_grammar,
     told_with_schema,
     tool_names,

@@ -11,10 +11,11 @@ import json
 from functools import lru_cache
 from typing import Any, Final
 
+from swarmd.adapters.models.openai.compact import dump
 from swarmd.adapters.models.openai.form import Form, Mode
 from swarmd.adapters.models.openai.generation import output_limit, settings_of
 from swarmd.adapters.models.openai.history import Calls, Item, Text
-from swarmd.adapters.models.openai.offered import dump, reply_grammar, tool_names, tools_of
+from swarmd.adapters.models.openai.offered import reply_grammar, tool_names, tools_of
 from swarmd.adapters.models.openai.reading import REPLY
 from swarmd.adapters.models.openai.request import (
     PROBE_ASKS,

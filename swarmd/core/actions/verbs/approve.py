@@ -18,7 +18,7 @@ class AnswerArgs(Args):
 
     target: Annotated[str, Field(min_length=1, max_length=600)] = Field(description="the approval")
     also: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
-        (), max_length=16, description="further approvals that are answered alike, all or none"
+        (), max_length=16, description="more approvals, answered alike, all or none"
     )
 
     def approvals(self) -> tuple[str, ...]:

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 class FundArgs(Args):
-    amounts: Amounts = Field(
-        default_factory=dict, description="the amounts, taken from your budget"
-    )
+    amounts: Amounts = Field(default_factory=dict, description="what it gets of your budget")
 
     def facts(self) -> dict[str, Any]:
         return {"budget": dict(self.amounts)} if self.amounts else {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from swarmd.core.model.charter import LINE_CHARS_MAX, LIST_MAX, Charter, Line, Reference, Word
+from swarmd.core.model.charter import LINE_CHARS_MAX, LIST_MAX, Charter, KnownWord, Line, Reference
 from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 class Executive(Charter):
     """A charter in a motion. Its key names it within the motion."""
 
-    key: Word | None = Field(None, description="your own name for it; absent: its name")
+    key: KnownWord | None = Field(None, description="another word for it; absent: its name")
     replaces: Reference | None = Field(
         None,
-        description="an executive that ends, with all below it, once this one is created; it needs "
-        "another name and key",
+        description="an executive that ends once this one is created; not of the same name",
     )
 
 

@@ -21,12 +21,12 @@ class DeliverMotion(BaseMotion):
     text: str = Field(
         "",
         max_length=TEXT_CHARS_MAX,
-        description="what stands before the reports: a title, what is missing",
+        description="before the reports: a title, what is missing",
     )
     reports: tuple[Reference, ...] = Field(
         (),
         max_length=LIST_MAX,
-        description="executives, by name or id: their reports follow whole, in this order",
+        description="executives whose reports follow whole, in this order",
     )
     reason: Line
 

@@ -22,7 +22,7 @@ class SortMotion(BaseMotion):
     motion: Literal["sort"]
     deny: tuple[Reference, ...] = Field((), max_length=LIST_MAX, description="refused now")
     refer: tuple[Reference, ...] = Field(
-        (), max_length=LIST_MAX, description="brought before a person, who approves or denies"
+        (), max_length=LIST_MAX, description="brought before a person"
     )
     reason: Line
 

@@ -50,7 +50,8 @@ def input_of(prompt: Prompt) -> list[Json]:
 
 def test_an_answer_is_calls_and_each_call_has_its_result() -> None:
     *_, asked, answer, said, read = messages_of(prompt_with(MOVES, {"results": [FOUND]}))
-    assert asked["content"].endswith("You are Ada.")
+    assert "You are Ada." not in asked["content"]
+    assert read["content"].endswith("You are Ada.")
     assert [call["function"]["name"] for call in answer["tool_calls"]] == ["say", "file_read"]
     assert json.loads(answer["tool_calls"][1]["function"]["arguments"]) == READ["args"]
     ids = [call["id"] for call in answer["tool_calls"]]
@@ -60,19 +61,34 @@ def test_an_answer_is_calls_and_each_call_has_its_result() -> None:
 
 
 def test_the_responses_api_is_told_the_same_in_its_own_items() -> None:
-    *_, asked, say, read, said, found = input_of(prompt_with(MOVES, {"results": [FOUND]}))
-    assert asked["content"].endswith("You are Ada.")
+    *_, say, read, said, found = input_of(prompt_with(MOVES, {"results": [FOUND]}))
+    assert found["output"].endswith("You are Ada.")
     assert [say["name"], read["name"]] == ["say", "file_read"]
     assert [said["call_id"], found["call_id"]] == [say["call_id"], read["call_id"]]
     assert {said["type"], found["type"]} == {"function_call_output"}
 
 
 @pytest.mark.parametrize("of", [messages_of, input_of])
-def test_each_request_of_a_turn_begins_as_the_one_before_it_did(of: Any) -> None:
+def test_each_request_begins_as_the_one_before_it_but_for_who_is_asked(of: Any) -> None:
+    """In a turn, and in the next one, too: there its steps are remembered."""
     steps = [MOVES, {"results": [FOUND]}, {"correction": "no", "said": "hm"}, MOVES, FOUND]
     sent = [of(prompt_with(*steps[:count], memory=(MAIL, MOVES, MAIL))) for count in (0, 2, 3)]
+    turn = prompt_with(*steps[:3], memory=(MAIL, MOVES, MAIL))
+    remembered = (*turn.exchange, *turn.since, *exchange_of([MAIL]))
+    sent.append(of(replace(prompt_of(), exchange=remembered)))
     for before, after in pairwise(sent):
-        assert after[: len(before)] == before
+        shared, asked, _ = json.dumps(before).partition("\\n\\nYou are Ada.")
+        assert asked
+        assert json.dumps(after).startswith(shared)
+
+
+@pytest.mark.parametrize("of", [messages_of, input_of])
+def test_who_is_asked_in_a_turn_without_mail_is_not_told_in_an_earlier_turns_result(
+    of: Any,
+) -> None:
+    memory = exchange_of([MAIL, MOVES, {"results": [FOUND]}])
+    *_, last = of(replace(prompt_of(), exchange=tuple(memory)))
+    assert (last["role"], last["content"]) == ("user", "You are Ada.")
 
 
 @pytest.mark.parametrize("of", [messages_of, input_of])
