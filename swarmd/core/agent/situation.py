@@ -36,6 +36,9 @@ def charter_text(agent: Agent, role: Role, charter: Charter) -> str:
             lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))
     if charter.done or role.done:
         lines.append(f"## Definition of done\n{charter.done or role.done}")
+    if charter.checks:
+        checks = "\n".join(f"- {check.text_form}" for check in charter.checks)
+        lines.append(f"## Checked when you report `done` true\n{checks}")
     return "\n\n".join(lines)
 
 

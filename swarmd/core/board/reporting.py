@@ -12,6 +12,7 @@ from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import (
     ENDED_WITHOUT_REPORT,
     NO_CITATIONS,
+    CheckResult,
     Citations,
     ExecutiveReport,
 )
@@ -42,6 +43,7 @@ def report_of(executive: Agent, message: Message) -> ExecutiveReport:
         bool(message.data.get("done")),
         taint_of(message),
         _citations_in(message),
+        _checks_in(message),
     )
 
 
@@ -52,6 +54,13 @@ def _citations_in(message: Message) -> Citations:
             return Citations(right, words_of(wrong))
         case _:
             return NO_CITATIONS
+
+
+def _checks_in(message: Message) -> tuple[CheckResult, ...]:
+    """As the runtime wrote them; what has another form is none."""
+    rows = message.data.get("checks")
+    pairs = [words_of(row) for row in rows] if isinstance(rows, list) else []
+    return tuple(CheckResult(*pair) for pair in pairs if len(pair) == 2)
 
 
 def last_report(
