@@ -144,9 +144,11 @@ def is_final(message: Message) -> bool:
 
 
 def is_last_word(message: Message) -> bool:
-    """A final report, or word of the agent's own failure: no loop can go on from these."""
+    """A final report, its task handed in with it, or word of the agent's own failure: no loop can
+    go on from these.
+    """
     return is_final(message) or (
-        message.kind is Kind.REQUEST and message.data.get("type") == "failed"
+        message.kind is Kind.REQUEST and message.data.get("type") in ("failed", "hand_in")
     )
 
 

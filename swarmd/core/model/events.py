@@ -57,8 +57,8 @@ class JournalEvent(StrEnum):
         "An agent gave its final report; `checks` is how many of them held.",
     )
     TASK_DONE = ("task.done", "agent digest", "What an agent handed in was accepted by `actor`.")
-    TASK_REJECTED = (
-        "task.rejected",
+    TASK_RETURNED = (
+        "task.returned",
         "agent digest",
         "What an agent handed in was sent back by `actor`.",
     )

@@ -106,7 +106,7 @@ def reject(draft: Draft, agent: Agent, by: str, reason: str) -> Denied | None:
         agent.mission,
         replace(task, state=TaskState.REJECTED, reason=reason, at=draft.stamp),
     )
-    _record(draft, JournalEvent.TASK_REJECTED, agent.mission, by, task)
+    _record(draft, JournalEvent.TASK_RETURNED, agent.mission, by, task)
     return None
 
 
