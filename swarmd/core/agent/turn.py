@@ -302,19 +302,14 @@ def _direct(move: Direct, acting: Acting) -> list[Output] | Briefing | Denied:
     if move.to in acting.asked:
         return Briefing(acting.asked[move.to], move.text)
     channel = down(acting.agent.id)
-    if move.to == "*":
-        meant = acting.children
-    else:
-        child = _child_named(move.to, acting)
-        if child is None:
-            return _no_child(move.to, acting)
-        meant = (child,)
-    to = "*" if move.to == "*" else meant[0].id
-    # What a child has handed in is not accepted as it is: its record says so.
-    reopened = [c for c in meant if c.id in acting.handed_in]
+    child = _child_named(move.to, acting)
+    if child is None and move.to != "*":
+        return _no_child(move.to, acting)
+    meant, to = (acting.children, "*") if child is None else ((child,), str(child.id))
     return [
         (channel, _message(acting, Kind.DIRECTIVE, move.text, to=to)),
-        *(_sent_back(acting, c.id, move.text) for c in reopened),
+        # What a child has handed in is not accepted as it is: its record says so.
+        *(_sent_back(acting, c.id, move.text) for c in meant if c.id in acting.handed_in),
     ]
 
 

@@ -56,10 +56,14 @@ class JournalEvent(StrEnum):
         "agent digest checks",
         "An agent gave its final report; `checks` is how many of them held.",
     )
-    TASK_DONE = ("task.done", "agent digest", "What an agent handed in was accepted by `actor`.")
+    TASK_DONE = (
+        "task.done",
+        "agent digest checks",
+        "What an agent handed in was accepted by `actor`.",
+    )
     TASK_RETURNED = (
         "task.returned",
-        "agent digest",
+        "agent digest checks",
         "What an agent handed in was sent back by `actor`.",
     )
     AGENT_ADOPTED = (

@@ -7,13 +7,14 @@ handed in: an agent by giving its own final report, the board by delivering.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, MissionId, TaskState
-from swarmd.core.model.records import CheckResult, Task
+from swarmd.core.model.records import CheckResult, Task, checks_text
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import HandInRequest, SendBackRequest
 from swarmd.core.model.state import Draft, Swarm
@@ -40,44 +41,37 @@ def hand_in(draft: Draft, agent: Agent, request: HandInRequest) -> Denied | None
     denied = _why_not_final(draft.swarm, agent, results)
     if denied is not None:
         return denied
-    _put(
-        draft,
-        agent.mission,
-        Task(
-            agent=agent.id,
-            state=TaskState.HANDED_IN,
-            digest=request.digest,
-            result=request.result,
-            checks=results,
-            at=draft.stamp,
-        ),
-    )
-    draft.record(
-        JournalEvent.TASK_SUBMITTED,
-        f"{agent.name} ({agent.id}) handed in its task",
-        actor=agent.id,
-        mission=agent.mission,
+    task = Task(
         agent=agent.id,
+        state=TaskState.HANDED_IN,
         digest=request.digest,
-        checks=len(results),
+        result=request.result,
+        checks=results,
+        at=draft.stamp,
     )
+    _put(draft, agent.mission, task)
+    _record(draft, JournalEvent.TASK_SUBMITTED, agent.mission, agent.id, task)
     children = draft.lineage.children(agent.id)
     accept(draft, agent.mission, agent.id, [child.id for child in children])
     return None
 
 
-def _why_not_final(swarm: Swarm, agent: Agent, results: tuple[CheckResult, ...]) -> Denied | None:
+def _why_not_final(swarm: Swarm, agent: Agent, results: Sequence[CheckResult]) -> Denied | None:
+    return _why_not_checked(agent, results) or _why_still_open(swarm, agent)
+
+
+def _why_not_checked(agent: Agent, results: Sequence[CheckResult]) -> Denied | None:
+    """They are the checks of its charter, in its order, and hold."""
     if agent.charter is None:
         return Denied(Rule.TASK_STATE, f"{agent.id} has no charter to hand in")
     if [one.check for one in results] != [check.text_form for check in agent.charter.checks]:
         return Denied(Rule.TASK_CHECKS, "these are not the checks of its charter")
-    if not are_green(results):
-        red = [f"{one.check}: {one.fault}" for one in results if one.fault]
-        return Denied(Rule.TASK_CHECKS, "; ".join(red))
-    at_work = [child for child in swarm.lineage.children(agent.id) if is_at_work(swarm, child)]
-    if at_work:
-        return Denied(Rule.TASK_OPEN, f"at work: {', '.join(child.name for child in at_work)}")
-    return None
+    return None if are_green(results) else Denied(Rule.TASK_CHECKS, checks_text(results))
+
+
+def _why_still_open(swarm: Swarm, agent: Agent) -> Denied | None:
+    at_work = [child.name for child in swarm.lineage.children(agent.id) if is_at_work(swarm, child)]
+    return Denied(Rule.TASK_OPEN, f"at work: {', '.join(at_work)}") if at_work else None
 
 
 def accept(draft: Draft, mission: MissionId, by: str, agents: Iterable[AgentId]) -> None:
@@ -114,13 +108,20 @@ def _put(draft: Draft, mission: MissionId, task: Task) -> None:
     draft.add(Put(TASKS, mission, task))
 
 
+_WORDS: Final = {
+    JournalEvent.TASK_SUBMITTED: "handed in the task of",
+    JournalEvent.TASK_DONE: "accepted the work of",
+    JournalEvent.TASK_RETURNED: "sent back the work of",
+}
+
+
 def _record(draft: Draft, event: JournalEvent, mission: MissionId, by: str, task: Task) -> None:
-    word = "accepted" if event is JournalEvent.TASK_DONE else "sent back"
     draft.record(
         event,
-        f"{by} {word} what {task.agent} handed in",
+        f"{by} {_WORDS[event]} {task.agent}",
         actor=by,
         mission=mission,
         agent=task.agent,
         digest=task.digest,
+        checks=len(task.checks),
     )

@@ -97,7 +97,11 @@ def unread_mail(resident: Resident) -> list[Message]:
 
 
 def mail_since(resident: Resident, taken: Sequence[Message]) -> list[Message]:
-    """What waits beside the mail that a turn has taken."""
+    """What waits for the next turn beside the mail that this one has taken; nothing, where no turn
+    comes after it.
+    """
+    if resident.is_draining:
+        return []
     known = {(message.channel, message.id) for message in taken}
     return [m for m in resident.mailbox or () if (m.channel, m.id) not in known]
 

@@ -41,34 +41,41 @@ class DeliverMotion(BaseMotion):
 
 def decide_deliver(draft: Draft, carried: Carried) -> Denied | None:
     from swarmd.core.missions import queue
-    from swarmd.core.missions.reports import standing_reports
     from swarmd.core.model.names import SOB, MissionState
-    from swarmd.core.model.refusals import Denied, Rule
+    from swarmd.core.model.refusals import Denied
     from swarmd.core.tasks.law import accept
 
-    motion = carried.motion
-    reports = standing_reports(draft.swarm, carried.mission)
-    chosen = []
+    motion, id = carried.motion, carried.mission
+    chosen = _chosen(draft.swarm, id, motion)
+    if isinstance(chosen, Denied):
+        return chosen
+    told = [part for report in chosen for part in _told(report)]
+    parts = [motion.text.strip(), *told, _open_ends(draft.swarm, id)]
+    accept(draft, id, SOB, [report.agent for report in chosen])
+    text = "\n\n".join(filter(None, parts))
+    mission = draft.swarm.missions[id]
+    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text=text)
+    return None
+
+
+def _chosen(
+    swarm: Swarm, mission: MissionId, motion: DeliverMotion
+) -> list[ExecutiveReport] | Denied:
+    """The reports that it names. A name may have been used again: the later agent has it now."""
+    from swarmd.core.missions.reports import standing_reports
+    from swarmd.core.model.refusals import Denied, Rule
+
+    reports = standing_reports(swarm, mission)
+    chosen: list[ExecutiveReport] = []
     for reference in motion.reports:
         found = [r for r in reports if reference in (r.agent, r.name)]
         if not found:
             return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
-        # A name may have been used again: the later agent has it now.
         chosen.append(found[-1])
-    parts = [motion.text.strip()] if motion.text.strip() else []
-    if not parts and not any(report.is_done for report in chosen):
+    if not motion.text.strip() and not any(report.is_done for report in chosen):
         detail = f"no final report among {', '.join(motion.reports)}: an interim one is no result"
         return Denied(Rule.BOARD_MOTION, detail)
-    for report in chosen:
-        parts += _told(report)
-    open_ends = _open_ends(draft.swarm, carried.mission)
-    if open_ends:
-        parts.append(f"[swarmd: open at the end: {', '.join(open_ends)}]")
-    text = "\n\n".join(parts)
-    accept(draft, carried.mission, SOB, [report.agent for report in chosen])
-    mission = draft.swarm.missions[carried.mission]
-    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text=text)
-    return None
+    return chosen
 
 
 def _told(report: ExecutiveReport) -> list[str]:
@@ -84,12 +91,13 @@ def _told(report: ExecutiveReport) -> list[str]:
     return parts
 
 
-def _open_ends(swarm: Swarm, mission: MissionId) -> list[str]:
-    """Executives that are still to give a final report."""
+def _open_ends(swarm: Swarm, mission: MissionId) -> str:
+    """Executives that are still to give a final report; empty where there is none."""
     reports = swarm.reports.get(mission, {})
     done = {id for id, report in reports.items() if report.is_done}
     living = (e for e in swarm.executives(mission) if not swarm.lineage.is_ending(e))
-    return [executive.name for executive in living if executive.id not in done]
+    names = [executive.name for executive in living if executive.id not in done]
+    return f"[swarmd: open at the end: {', '.join(names)}]" if names else ""
 
 
 KIND = MotionKind(DeliverMotion, decide_deliver, ends=True)
