@@ -7,7 +7,7 @@ answers, for an adapter runs the same queries for both. Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from swarmd.core.model.messages import from_line
@@ -115,6 +115,9 @@ class Inner:
     steps_begun: int
     steps_ended: int
     waits: str = ""  # for whom or what it waits, and until when
+    task: Mapping[str, str] = field(
+        default_factory=dict
+    )  # its charter as a task: `swarm:task:<id>`
 
 
 class Notifications(Protocol):

@@ -48,6 +48,7 @@ class Resident:
     _heard: Heard | None = None
     guard: Guard = NO_GUARD
     is_done: bool = False
+    is_draining: bool = False  # its turn is its last
     taint: tuple[str, ...] = ()
     wait: AgentWait = NO_WAIT
     alone: int = 0  # messages to answer one by one

@@ -22,6 +22,7 @@ class MemoryReader:
     streams: dict[Channel, list[Entry]] = field(default_factory=dict)
     in_force: Marks = field(default_factory=Marks)
     waiting: dict[str, Facts] = field(default_factory=dict)
+    tasks: dict[str, dict[str, str]] = field(default_factory=dict)
     trimmed: dict[Channel, list[StreamId]] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -43,7 +44,7 @@ class MemoryReader:
         return [one.id for one in self.shown.agents if one.parent == id]
 
     def inner(self, id: AgentId) -> Inner:
-        return Inner("", {}, 0, 0)
+        return Inner("", {}, 0, 0, task=self.tasks.get(id, {}))
 
     def chain(self, id: AgentId) -> list[object]:
         return []

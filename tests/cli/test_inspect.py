@@ -106,6 +106,21 @@ def test_a_stop_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> N
     assert "freeze a-1 by operator" in capsys.readouterr().out
 
 
+def test_the_task_of_an_agent_is_told_with_its_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = '[["words at least 3", ""], ["cites at least 1", "found 0 citations"]]'
+    task = {"state": "rejected", "reason": "cite it", "digest": "d", "checks": checks}
+    reader = MemoryReader(SWARM, tasks={"a-1": task, "a-3": {"state": "accepted", "checks": "?"}})
+    assert inspect.inspect(sight(reader), "a-1") == Exit.DONE
+    told = capsys.readouterr().out
+    assert "task: rejected: cite it" in told
+    assert "  green  words at least 3\n" in told
+    assert "  red  cites at least 1  found 0 citations\n" in told
+    assert inspect.inspect(sight(reader), "a-3") == Exit.DONE
+    assert "task: accepted\n" in capsys.readouterr().out
+    found = value(capsys, lambda s: inspect.inspect(s, "a-1"), reader)["agent"]
+    assert found["task"]["checks"][1] == ["cites at least 1", "found 0 citations"]
+
+
 def test_a_mission_is_inspected_with_its_agents(capsys: pytest.CaptureFixture[str]) -> None:
     found = value(capsys, lambda s: inspect.inspect(s, "m-1"), MemoryReader(SWARM))["mission"]
     assert found["agents"] == ["a-1", "a-2", "a-3", "a-4"]

@@ -62,6 +62,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "children:*": ("R", "R", "R", "R"),
     "ledger:*": ("R", "R", "R", "RW"),
     "mission:*": ("R", "R", "R", "R"),
+    "task:*": ("R", "R", "R", "R"),
     # Asked for by every script on a cluster; it never is.
     "_never": ("", "", "R", "R"),
     # What the supervisor writes before it asks whether replicas have all of it.
@@ -77,6 +78,7 @@ KEYS: Final[dict[str, tuple[str, str, str, str]]] = {
     "_board:*": ("", "", "R", ""),
     "_quarantine:*": ("", "", "R", ""),
     "_reports:*": ("", "", "R", ""),
+    "_tasks:*": ("", "", "R", ""),
     "_approvals": ("", "", "R", ""),
     "_overrides": ("", "", "R", ""),
     "_forgettings": ("", "", "R", ""),

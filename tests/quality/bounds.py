@@ -1,4 +1,5 @@
-"""The bounds of the source's figures. They may be lowered and never raised.
+"""The bounds of the source's figures. They may be lowered and never raised, but for a room that
+the house gets: its packages and the arrows between them grow with what it does.
 
 A change that brings a figure down lowers its bound in the same commit, and a test says so where
 that was forgotten.
@@ -21,9 +22,9 @@ BOUNDS: Final[Mapping[str, float]] = {
     "class_lines_max": 299,
     "file_lines_max": 450,
     "parameters_max": 8,
-    "core_rooms": 11,
+    "core_rooms": 12,
     "core_floors": 7,
-    "core_arrows": 27,
+    "core_arrows": 31,
     "core_circles": 0,
 }
 # A figure that is so far below its bound has been improved, and the bound forgotten.

@@ -29,12 +29,12 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Errand:
     agent: str
     text: str
 
 
-def text_of(record: Floor | Task) -> str:
+def text_of(record: Floor | Errand) -> str:
     return json.dumps(asdict(record))
 
 
@@ -42,11 +42,14 @@ def floor_of(room: str, text: str) -> Floor:
     return Floor(**json.loads(text))
 
 
-def task_of(agent: str, text: str) -> Task:
-    return Task(**json.loads(text))
+def errand_of(agent: str, text: str) -> Errand:
+    return Errand(**json.loads(text))
 """
 ROWS = """
-from swarmd.core.model.floors import Floor, Task, floor_of, task_of, text_of
+from dataclasses import asdict
+
+from swarmd.core.model.chain import sha256
+from swarmd.core.model.floors import Errand, Floor, floor_of, errand_of, text_of
 
 FLOORS: Final[Table[Floor]] = Table(
     name="floor",
@@ -57,12 +60,12 @@ FLOORS: Final[Table[Floor]] = Table(
     key_of="room",
     read_by="workers",
 )
-TASKS: Final[Table[Task]] = Table(
-    name="task",
-    stored="_tasks:",
+ERRANDS: Final[Table[Errand]] = Table(
+    name="errand",
+    stored="_errands:",
     encode=text_of,
-    decode=task_of,
-    digest=lambda task: {task.agent: sha256(task.text)},
+    decode=errand_of,
+    digest=lambda errand: {errand.agent: sha256(errand.text)},
     key_of="agent",
     has_parts=True,
     owner="mission",
@@ -70,7 +73,7 @@ TASKS: Final[Table[Task]] = Table(
 
 TABLES: Final[tuple[Table[Any], ...]] = (
     FLOORS,
-    TASKS,"""
+    ERRANDS,"""
 # In a process that has the two files: memory, journal, commit, loading, the proof of the journal,
 # faults found and mended, the types of keys, and the rights of the server's users.
 USE = """
@@ -91,11 +94,11 @@ from swarmd.core.control import tick
 from swarmd.core.journal.entries import chained
 from swarmd.core.model.changes import MissionClosed, MissionSet
 from swarmd.core.model.charter import KINDS
-from swarmd.core.model.floors import Floor, Task
+from swarmd.core.model.floors import Errand, Floor
 from swarmd.core.model.names import FIRST, MissionId, MissionState
 from swarmd.core.model.records import Mission
 from swarmd.core.model.state import Draft
-from swarmd.core.model.tables import FLOORS, TASKS, Drop, Put
+from swarmd.core.model.tables import ERRANDS, FLOORS, Drop, Put
 from swarmd.core.model.timings import Moment
 from tests.contract.test_store import Leader, open_store
 
@@ -105,7 +108,7 @@ AMOUNTS = dict.fromkeys(KINDS, 0)
 MISSION = Mission(
     id=MissionId("m-1"), text="Why?", state=MissionState.DEBATING, budget=AMOUNTS
 )
-TASK = Task("a-1", "look it up")
+ERRAND = Errand("a-1", "look it up")
 
 
 async def test_the_records_are_kept_proved_compared_and_mended(server, namespace, tmp_path):
@@ -131,30 +134,30 @@ async def test_the_records_are_kept_proved_compared_and_mended(server, namespace
         async def loaded():
             found = (await store.load(declared)).swarm
             assert found.chain.records.digest == swarm.chain.records.digest == found.chain.head.after
-            return found.rows(FLOORS), found.rows(TASKS)
+            return found.rows(FLOORS), found.rows(ERRANDS)
 
         await commit(founds=True)
-        await commit(MissionSet(MISSION), FLOORS.put(FLOOR), Put(TASKS, MISSION.id, TASK))
-        assert await loaded() == ({"room:hall": FLOOR}, {"m-1": {"a-1": TASK}})
+        await commit(MissionSet(MISSION), FLOORS.put(FLOOR), Put(ERRANDS, MISSION.id, ERRAND))
+        assert await loaded() == ({"room:hall": FLOOR}, {"m-1": {"a-1": ERRAND}})
         assert flaws() == set()
 
         await commit(FLOORS.put(replace(FLOOR, speaker="a-2")))
         hand = store.pipe.execute
         await hand("HDEL", k.rows(FLOORS), "room:hall")
         await hand("HSET", k.rows(FLOORS), "room:x", "{not ours")
-        await hand("DEL", k.rows(TASKS, "m-1"))
+        await hand("DEL", k.rows(ERRANDS, "m-1"))
         mends = {"floor:room:hall", "floor:room:x", "mission:m-1"}
         assert {one for _, one in flaws()} == mends
         for target in sorted(mends):
             await commit(repairs=target)
         assert flaws() == set()
         assert await loaded() == (
-            {"room:hall": replace(FLOOR, speaker="a-2")}, {"m-1": {"a-1": TASK}}
+            {"room:hall": replace(FLOOR, speaker="a-2")}, {"m-1": {"a-1": ERRAND}}
         )
 
         await commit(Drop(FLOORS, "room:hall"), MissionClosed(MISSION, 9e9))
         assert await loaded() == ({}, {})
-        assert await hand("EXISTS", k.rows(FLOORS), k.rows(TASKS, "m-1")) == 0
+        assert await hand("EXISTS", k.rows(FLOORS), k.rows(ERRANDS, "m-1")) == 0
         assert flaws() == set()
         tail = Tail(await store.read_journal(FIRST, 1_000), swarm.chain.head)
         proved = prove(tmp_path, "s-test", lambda: tail)
@@ -162,12 +165,12 @@ async def test_the_records_are_kept_proved_compared_and_mended(server, namespace
 
 
 def test_the_keys_have_types_and_the_users_their_rights():
-    assert (type_of("_floors"), type_of("_tasks:m-1")) == ("hash", "hash")
+    assert (type_of("_floors"), type_of("_errands:m-1")) == ("hash", "hash")
     assert "_floors" in WORKER_READS
     users = acl.users(load(names=store_names()).acl, "swarm")
     keys = users["worker"].rules.keys
     assert "%R~swarm:_floors" in keys
-    assert not any("_tasks" in key for key in keys)
+    assert not any("_errands" in key for key in keys)
 """
 
 

@@ -598,7 +598,8 @@ def test_an_agent_that_reports_done_beyond_the_hops_is_heard() -> None:
                 ScriptedModel([{"moves": [{"move": "report", "text": "42", "done": True}]}]), store
             )
             assert [report.text for report in await store.read(up(SOB), FIRST, 10)] == ["42"]
-            assert await store.read(REQUESTS, FIRST, 10) == []
+            requests = await store.read(REQUESTS, FIRST, 10)
+            assert [request.data["type"] for request in requests] == ["hand_in"]
             assert await facts_of(store, fact="refuse", rule=Rule.HOPS) == []
 
     jumping(test)

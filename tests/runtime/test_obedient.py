@@ -56,7 +56,7 @@ from swarmd.core.model.names import FIRST, SOB, AgentId, Channel, HostId, Missio
 from swarmd.core.model.privileges import is_covered
 from swarmd.core.model.records import Host
 from swarmd.core.model.timings import stamp_of
-from swarmd.ports.models import Answered, Call, Prompt, Usage
+from swarmd.ports.models import Answered, Call, Prompt, Usage, View
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from swarmd.runtime.turn.functions import built_in
 from swarmd.runtime.turn.model_call import Mind
@@ -516,7 +516,8 @@ class Obedient:
         for mail in view.mail:
             if mail.kind is Kind.REPORT and mail.sender in ours and mail.data.get("done"):
                 self.reports[view.agent][ours[mail.sender]] = mail.text
-        if len(self.reports[view.agent]) == READERS and "reported" not in done:
+        is_open = _waits_for_what_is_open(view, done)
+        if len(self.reports[view.agent]) == READERS and not is_open and "reported" not in done:
             done.add("reported")
             text = "\n".join(self.reports[view.agent].values())
             return [{"move": "report", "text": text[:60_000], "done": True}]
@@ -530,16 +531,26 @@ class Obedient:
                 _use("file/read", path=view.files[0], lines=1_000),
                 _use("file/search", query="instruction must now", top=20),
             ]
-        if "reported" in done:
+        if _waits_for_what_is_open(view, done) or "reported" in done:
             return [{"move": "wait", "what": "done"}]
         done.add("reported")
         lines = [
             line
-            for step in view.steps
+            for step in (*view.memory, *view.steps)
             for r in step.get("results", ())
             for line in r.get("lines", ())
         ]
         return [{"move": "report", "text": "\n".join(lines)[:30_000], "done": True}]
+
+
+def _waits_for_what_is_open(view: View, done: set[str]) -> bool:
+    """Its report was not sent, for something is open: it rests, and reports in a later turn."""
+    heard = [step for step in (*view.memory, *view.steps) if "moves" in step or "results" in step]
+    results = heard[-1].get("results", ()) if heard else ()
+    if not any(r.get("move") == "report" and not r["ok"] for r in results):
+        return False
+    done.discard("reported")
+    return bool(view.steps)
 
 
 def _reader(executive: str, number: int, files: Sequence[str]) -> dict[str, Any]:

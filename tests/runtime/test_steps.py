@@ -204,7 +204,7 @@ def test_where_one_result_is_shown_each_move_of_the_answer_has_one() -> None:
         {"move": "govern", "verb": "freeze", "target": "a-2", "reason": "r"},
         {"move": "wait", "whom": ["ann"]},
     ]
-    ended = in_a_turn([answer(*moves, step=0), answer(report("x", done=True))])
+    ended = in_a_turn([answer(*moves, step=0), answer(report("x"))])
     told = ended.results
     assert [result["ok"] for result in told] == [True, False, True, True, True]
     assert told[0] == {

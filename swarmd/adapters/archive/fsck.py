@@ -51,7 +51,7 @@ AGENTS_AT_ONCE: Final = 200
 LOOKS: Final = 3
 LOOK_SECONDS: Final = 0.4
 _WITH_THE_LIVING: Final = ("_state:", "_steps:", "_use:", "inbox:", "down:", "up:")
-_AS_LONG_AS_KEPT: Final = ("agent:", "mission:", "ledger:", "children:")
+_AS_LONG_AS_KEPT: Final = ("agent:", "mission:", "ledger:", "children:", "task:")
 
 
 def check(view: View, folder: Path, swarm: str, *, looks: int = LOOKS) -> list[Flaw]:

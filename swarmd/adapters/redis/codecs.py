@@ -32,7 +32,8 @@ from swarmd.core.model.names import (
 )
 from swarmd.core.model.privileges import Held
 from swarmd.core.model.records import CallPrice, Host, Mission
-from swarmd.core.model.tables import Table, check_types, facts_of
+from swarmd.core.model.row_texts import check_types, facts_of
+from swarmd.core.model.tables import Table
 from swarmd.core.model.versions import RECORD_VERSION, check_record
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import Turn

@@ -21,6 +21,7 @@ from swarmd.adapters.redis.plan import (
     set_agent,
     set_row,
     set_use,
+    show_task,
 )
 from swarmd.adapters.redis.repair_plan import repair
 from swarmd.core.bus.envelope import Sealed, Sealer, followed_since
@@ -57,6 +58,7 @@ from swarmd.core.model.channels import down, host_channel, inbox, up
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import FIRST, Channel
+from swarmd.core.model.row_texts import task_begun, task_words
 
 
 def plan(keys: Keys, sealer: Sealer, changes: Iterable[Change]) -> Plan:
@@ -95,6 +97,7 @@ def _change_agent(plan: Plan, change: AgentChange) -> None:
             set_use(plan, agent)
         case CharterSet(agent):
             set_agent(plan, agent, [*moving_fields(agent), *charter_fields(agent)])
+            _set_task(plan, agent)
         case AgentAdopted():
             _agent_adopted(plan, change)
         case AgentRestarted():
@@ -177,6 +180,7 @@ def _agent_made(plan: Plan, change: AgentMade) -> None:
     set_agent(plan, agent, agent_fields(agent))
     plan.join("sadd", keys.agents, [agent.id])
     set_use(plan, agent)
+    _set_task(plan, agent, is_new=True)
     if agent.parent is not None:
         plan.join("sadd", keys.children(agent.parent), [agent.id])
     # Its own from the beginning: nobody could say anything there before.
@@ -184,6 +188,13 @@ def _agent_made(plan: Plan, change: AgentMade) -> None:
     if own:
         plan.join("hset", keys.state(agent.id), [word for c in own for word in (f"p:{c}", FIRST)])
     _follow(plan, agent, [channel for channel in change.follows if channel not in own], is_new=True)
+
+
+def _set_task(plan: Plan, agent: Agent, *, is_new: bool = False) -> None:
+    """The charter as people look at it; what becomes of it follows from the table of tasks."""
+    if agent.charter is not None:
+        shown = {**(task_begun(agent) if is_new else {}), **task_words(agent.charter)}
+        show_task(plan, agent.id, shown)
 
 
 def _follow(

@@ -48,6 +48,9 @@ class Keys:
     def ledger(self, account: str) -> str:
         return f"{self._prefix}ledger:{account}"
 
+    def task(self, id: AgentId) -> str:
+        return f"{self._prefix}task:{id}"
+
     def mission(self, id: MissionId) -> str:
         return f"{self._prefix}mission:{id}"
 
@@ -219,6 +222,7 @@ _TYPES: Final = {
         "agent:",
         "ledger:",
         "mission:",
+        "task:",
         "_state:",
         "_steps:",
         "_lent:",

@@ -139,10 +139,17 @@ def set_row(plan: Plan, change: Row) -> None:
             plan.do("hdel", key, [table.prefix + change.key])
     elif table.has_parts:
         plan.join("hset", key, [change.part, table.encode(change.value)])
+        if table.shown is not None:
+            show_task(plan, AgentId(change.part), table.shown(change.value))
     elif table.has_own_keys:
         plan.do("set", key, table.encode(change.value))
     else:
         plan.join("hset", key, [table.prefix + change.key, table.encode(change.value)])
+
+
+def show_task(plan: Plan, id: AgentId, shown: Mapping[str, str]) -> None:
+    words = [word for field in shown.items() for word in field]
+    plan.join("hset", plan.keys.task(id), words)
 
 
 def drop_rows_of(plan: Plan, mission: MissionId) -> None:

@@ -178,7 +178,9 @@ def read_children(keys: Keys, id: AgentId) -> Query[list[str]]:
 def read_inner(keys: Keys, id: AgentId) -> Query[Inner]:
     from swarmd.ports.reader import Inner
 
-    state, steps = yield from asked(["HGETALL", keys.state(id)], ["HKEYS", keys.steps(id)])
+    state, steps, task = yield from asked(
+        ["HGETALL", keys.state(id)], ["HKEYS", keys.steps(id)], ["HGETALL", keys.task(id)]
+    )
     own = hash_of(state)
     return Inner(
         turn=own.get("turn", ""),
@@ -186,6 +188,7 @@ def read_inner(keys: Keys, id: AgentId) -> Query[Inner]:
         steps_begun=sum(1 for name in steps if name.endswith(":b")),
         steps_ended=sum(1 for name in steps if name.endswith(":e")),
         waits=shown_wait(wait_of(own.get("waits", ""))),
+        task=hash_of(task),
     )
 
 

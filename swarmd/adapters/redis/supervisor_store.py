@@ -327,7 +327,7 @@ class RedisSupervisorStore(ChannelStore):
         parent = await self.session.ask_or(None, "HGET", k.agent(id), "parent")
         await self.session.ask_or(0, "SREM", k.children(AgentId(parent or "")), id)
         await self.pipe.execute("HDEL", k.heard, *heard_of_sender(id, INPUTS))
-        await self._unlink([k.ledger(id), k.agent(id), k.children(id)], channels)
+        await self._unlink([k.ledger(id), k.agent(id), k.children(id), k.task(id)], channels)
 
     async def _unlink(self, keys: Sequence[str], channels: Sequence[Channel]) -> None:
         if channels:

@@ -132,6 +132,7 @@ def _agent_value(whole: _Whole) -> dict[str, Any]:
         "positions": dict(inner.positions),
         "turn": inner.turn,
         "steps": {"begun": inner.steps_begun, "ended": inner.steps_ended},
+        "task": {**inner.task, "checks": read_checks(inner.task)} if inner.task else {},
     }
 
 
@@ -146,9 +147,31 @@ def _agent_lines(whole: _Whole, ink: Ink) -> list[str]:
     return [
         *_fields("agent", values.agent_fields(whole.agent), ink),
         *(line for title, items in lists.items() for line in _list(title, items, ink)),
+        *_task_lines(whole.inner.task),
         *_turn_lines(whole.inner),
         *_account(whole.account, whole.total, ink),
     ]
+
+
+def _task_lines(task: Mapping[str, str]) -> list[str]:
+    """In which state its charter is, and which checks held when it was last handed in."""
+    if not task:
+        return []
+    state = task.get("state", "").replace("_", " ")
+    why = f": {task['reason']}" if task.get("reason") and state == "rejected" else ""
+    checks = [
+        f"{'red' if fault else 'green'}  {check}  {fault}" for check, fault in read_checks(task)
+    ]
+    return [plain(f"task: {state}{why}"), *(plain(f"  {line}".rstrip()) for line in checks)]
+
+
+def read_checks(task: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each check and what is wrong; nothing of what is not such a list."""
+    try:
+        rows = json.loads(task.get("checks") or "[]")
+        return [(str(check), str(fault)) for check, fault in rows]
+    except (ValueError, TypeError):
+        return []
 
 
 def _turn_lines(inner: Inner) -> list[str]:

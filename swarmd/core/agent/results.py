@@ -43,6 +43,17 @@ def given_back(report: Report, found: Citations) -> Result:
     }
 
 
+def held_back(report: Report, messages: int) -> Result:
+    """Of a final report whose author has mail that it has not read."""
+    return {
+        **label_of(report),
+        "ok": False,
+        "held": True,
+        "detail": f"not sent: {messages} message{'s' * (messages > 1)} came while you worked. Read "
+        "them in the next turn, then report again.",
+    }
+
+
 def label_of(move: Move) -> dict[str, Any]:
     """Which move of the answer it is, by what tells it from others of its kind."""
     match move:

@@ -100,7 +100,9 @@ def _report_lines(call: Facts) -> Iterator[str]:
         yield "reports: " + ", ".join(report["agent"] for report in reports)
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
-        cited = f"\ncitations: {report['citations']}" if report.get("citations") else ""
+        cited = "".join(
+            f"\n{what}: {report[what]}" for what in ("citations", "checks") if report.get(what)
+        )
         words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
         head = f"{report['agent']} {report['name']} ({words:,} words)"
         yield quoted("report", f"{head}{files}{cited}\n{report['text']}")

@@ -22,22 +22,23 @@ from swarmd.core.model.names import SOB
 
 def charter_text(agent: Agent, role: Role, charter: Charter) -> str:
     """Task, methodology, goals, definition of done, KPIs; the role's where the charter has none."""
-    lines = [
+    parts = [
         f"# Your charter\nYou are {agent.name} ({agent.id}), {role.name} at tier {agent.tier}. "
         f"{role.summary}",
         f"## Your task\n{charter.task}",
         f"## Methodology\n{charter.methodology or role.methodology}",
+        _list("Goals", charter.goals or role.goals),
+        _list("KPIs", charter.kpis or role.kpis),
+        _list("To mind beside the task", charter.mind),
+        _list("Checked when you report `done` true", [c.text_form for c in charter.checks]),
     ]
-    for title, items in (
-        ("Goals", charter.goals or role.goals),
-        ("KPIs", charter.kpis or role.kpis),
-        ("To mind beside the task", charter.mind),
-    ):
-        if items:
-            lines.append(f"## {title}\n" + "\n".join(f"- {item}" for item in items))
-    if charter.done or role.done:
-        lines.append(f"## Definition of done\n{charter.done or role.done}")
-    return "\n\n".join(lines)
+    done = charter.done or role.done
+    parts.append(f"## Definition of done\n{done}" if done else "")
+    return "\n\n".join(filter(None, parts))
+
+
+def _list(title: str, items: Sequence[str]) -> str:
+    return f"## {title}\n" + "\n".join(f"- {item}" for item in items) if items else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,11 @@ from swarmd.core.model.privileges import ROOM, is_covered
 from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import (
+    RESULT_SHOWN_MAX,
     ActRequest,
     DeadMail,
     FailedRequest,
+    SendBackRequest,
     SpawnRequest,
 )
 from swarmd.core.model.timings import epoch_of
@@ -79,6 +81,7 @@ class Acting:
     asked: Mapping[str, str] = field(default_factory=dict)
     spawns: tuple[str, ...] = ()  # the keys of those of this answer, in its order
     done: frozenset[str] = frozenset()  # children that have reported their task as done
+    handed_in: frozenset[str] = frozenset()  # of these, as it was before this answer
     colleagues: tuple[str, ...] = ()  # the names of those that have the same superior
 
 
@@ -141,9 +144,11 @@ def is_final(message: Message) -> bool:
 
 
 def is_last_word(message: Message) -> bool:
-    """A final report, or word of the agent's own failure: no loop can go on from these."""
+    """A final report, its task handed in with it, or word of the agent's own failure: no loop can
+    go on from these.
+    """
     return is_final(message) or (
-        message.kind is Kind.REQUEST and message.data.get("type") == "failed"
+        message.kind is Kind.REQUEST and message.data.get("type") in ("failed", "hand_in")
     )
 
 
@@ -297,12 +302,20 @@ def _direct(move: Direct, acting: Acting) -> list[Output] | Briefing | Denied:
     if move.to in acting.asked:
         return Briefing(acting.asked[move.to], move.text)
     channel = down(acting.agent.id)
-    if move.to == "*":
-        return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to="*"))]
     child = _child_named(move.to, acting)
-    if child is None:
+    if child is None and move.to != "*":
         return _no_child(move.to, acting)
-    return [(channel, _message(acting, Kind.DIRECTIVE, move.text, to=child.id))]
+    meant, to = (acting.children, "*") if child is None else ((child,), str(child.id))
+    return [
+        (channel, _message(acting, Kind.DIRECTIVE, move.text, to=to)),
+        # What a child has handed in is not accepted as it is: its record says so.
+        *(_sent_back(acting, c.id, move.text) for c in meant if c.id in acting.handed_in),
+    ]
+
+
+def _sent_back(acting: Acting, child: AgentId, why: str) -> Output:
+    request = SendBackRequest(agent=child, reason=why[:RESULT_SHOWN_MAX])
+    return _request(acting, request.model_dump())
 
 
 def _child_named(named: str, acting: Acting) -> Agent | None:

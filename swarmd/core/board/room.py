@@ -20,7 +20,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, AgentId, MissionId
 from swarmd.core.model.procedure import SeatCall
 from swarmd.core.model.provenance import stamped
-from swarmd.core.model.records import ExecutiveReport
+from swarmd.core.model.records import ExecutiveReport, checks_text
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
 
@@ -168,6 +168,7 @@ def report_data(report: ExecutiveReport) -> dict[str, Any]:
         "text": report.text,
         "files": list(report.files),
         "citations": report.citations.text,
+        "checks": checks_text(report.checks),
         "done": report.is_done,
         "taint": list(report.taint),
     }

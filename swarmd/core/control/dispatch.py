@@ -27,13 +27,16 @@ from swarmd.core.model.requests import (
     ActRequest,
     FailedRequest,
     GoneRequest,
+    HandInRequest,
     QuietRequest,
+    SendBackRequest,
     SentRequest,
     SpawnRequest,
     parse_order,
     parse_request,
 )
 from swarmd.core.model.state import Draft, Swarm
+from swarmd.core.tasks.law import hand_in, send_back
 
 
 def decide(draft: Draft, message: Message) -> None:
@@ -76,7 +79,13 @@ def _request(draft: Draft, message: Message) -> None:
 
 def _request_of_agent(
     draft: Draft,
-    request: SpawnRequest | ActRequest | FailedRequest | SentRequest | str,
+    request: SpawnRequest
+    | ActRequest
+    | FailedRequest
+    | SentRequest
+    | HandInRequest
+    | SendBackRequest
+    | str,
     message: Message,
 ) -> None:
     requester = _requester_of(draft.swarm, message)
@@ -92,10 +101,28 @@ def _request_of_agent(
             _failed(draft, requester, request, message)
         case SentRequest():
             clerk.call_sent(draft, requester, request)
+        case HandInRequest() | SendBackRequest():
+            _work(draft, requester, request, message)
         case str():
             agent_requests.refuse(draft, requester, message, Denied(Rule.REQUEST_INVALID, request))
         case _:
             assert_never(request)
+
+
+def _work(
+    draft: Draft, agent: Agent, request: HandInRequest | SendBackRequest, message: Message
+) -> None:
+    """What became of a task. Who sends back has directed its child in the same step, and is told
+    nothing of a record that did not follow.
+    """
+    if isinstance(request, HandInRequest):
+        denied = hand_in(draft, agent, request)
+        if denied is not None:
+            agent_requests.refuse(draft, agent, message, denied)
+        return
+    denied = send_back(draft, agent, request)
+    if denied is not None:
+        agent_requests.journal_refusal(draft, message, denied)
 
 
 def _requester_of(swarm: Swarm, message: Message) -> Agent | Denied:

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from swarmd.core.model.checks import CHECKS_MAX, Check
+
 TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
 
 
@@ -92,6 +94,12 @@ class Charter(Written):
     )
     goals: tuple[Line, ...] = Field((), max_length=LIST_MAX)
     done: str = Field("", max_length=8_000, description="definition of done, in 8,000 characters")
+    checks: tuple[Check, ...] = Field(
+        (),
+        max_length=CHECKS_MAX,
+        description="what its final report must pass, looked up by the program; a text of another "
+        "task must not pass",
+    )
     kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
     mind: tuple[Line, ...] = Field(
         (), max_length=LIST_MAX, description="what to mind beside the task"

@@ -51,6 +51,21 @@ class JournalEvent(StrEnum):
         "An agent was created by `actor`.",
     )
     AGENT_REPORTED = ("agent.reported", "done", "An executive reported to the board.")
+    TASK_SUBMITTED = (
+        "task.submitted",
+        "agent digest checks",
+        "An agent gave its final report; `checks` is how many of them held.",
+    )
+    TASK_DONE = (
+        "task.done",
+        "agent digest checks",
+        "What an agent handed in was accepted by `actor`.",
+    )
+    TASK_RETURNED = (
+        "task.returned",
+        "agent digest checks",
+        "What an agent handed in was sent back by `actor`.",
+    )
     AGENT_ADOPTED = (
         "agent.adopted",
         "agent former parent held",

@@ -73,6 +73,14 @@ class AgentState(StrEnum):
     TERMINATED = "terminated"
 
 
+class TaskState(StrEnum):
+    ACCEPTED = "accepted"
+    HANDED_IN = "handed_in"
+    DONE = "done"
+    REJECTED = "rejected"
+    LAPSED = "lapsed"
+
+
 class MissionState(StrEnum):
     DOCKETED = "docketed"
     DEBATING = "debating"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -15,6 +15,7 @@ from swarmd.core.model.names import (
     MissionId,
     MissionState,
     StreamId,
+    TaskState,
 )
 from swarmd.core.model.refusals import Rule
 
@@ -86,6 +87,28 @@ class Citations:
 
 
 NO_CITATIONS: Final = Citations()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check of a task on what was handed in: its text, and what is wrong; empty where it
+    holds.
+    """
+
+    check: str
+    fault: str = ""
+
+
+def checks_text(results: Iterable[CheckResult]) -> str:
+    """For people and models; empty where nothing was checked."""
+    listed = list(results)
+    if not listed:
+        return ""
+    red = [f"{one.check}: {one.fault}" for one in listed if one.fault]
+    head = f"{len(listed) - len(red)} of {len(listed)} checks hold"
+    return f"{head}; not so: {'; '.join(red)}" if red else head
+
+
 # How the report of an executive begins that ended before it gave a final one.
 ENDED_WITHOUT_REPORT: Final = "(ended without a final report: "
 
@@ -101,11 +124,30 @@ class ExecutiveReport:
     is_done: bool = False
     taint: tuple[str, ...] = ()  # what its author had read of what nobody vouches for
     citations: Citations = NO_CITATIONS
+    checks: tuple[CheckResult, ...] = ()
 
     @property
     def is_without_result(self) -> bool:
         """Its executive ended before its final report."""
         return self.text.startswith(ENDED_WITHOUT_REPORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What became of an agent's charter since it was handed in for the first time. Before that its
+    state is `accepted`: the agent is at work on it.
+
+    `digest` is of what was handed in and checked; `result` is its beginning. `at` is the stamp of
+    the last change.
+    """
+
+    agent: AgentId
+    state: TaskState
+    digest: str
+    result: str
+    checks: tuple[CheckResult, ...] = ()
+    reason: str = ""  # why it was sent back
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

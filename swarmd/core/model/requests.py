@@ -21,7 +21,11 @@ from pydantic import (
 
 from swarmd.core.model.actions import Args, args_of, unknown_verb
 from swarmd.core.model.charter import Charter
+from swarmd.core.model.checks import CHECKS_MAX
 from swarmd.core.model.names import Authority
+
+# Of a report in the record of its task; the whole is in the mail and among the reports.
+RESULT_SHOWN_MAX: Final = 2_000
 
 
 def _agents_act(value: object) -> Args:
@@ -120,8 +124,34 @@ class SentRequest(_Ours):
     attempt: int
 
 
+class HandInRequest(_Ours):
+    """An agent's final report, as its runtime has checked it: the digest of all that was looked
+    at, and each check of its charter with what is wrong, in the charter's order.
+    """
+
+    type: Literal["hand_in"] = "hand_in"
+    result: str = Field(max_length=RESULT_SHOWN_MAX)
+    digest: str
+    checks: tuple[tuple[str, str], ...] = Field((), max_length=CHECKS_MAX)
+
+
+class SendBackRequest(_Ours):
+    """An agent directs a child that has handed in: its result is not accepted as it is."""
+
+    type: Literal["send_back"] = "send_back"
+    agent: str
+    reason: str = Field(max_length=RESULT_SHOWN_MAX)
+
+
 Request = Annotated[
-    SpawnRequest | ActRequest | FailedRequest | GoneRequest | QuietRequest | SentRequest,
+    SpawnRequest
+    | ActRequest
+    | FailedRequest
+    | GoneRequest
+    | QuietRequest
+    | SentRequest
+    | HandInRequest
+    | SendBackRequest,
     Field(discriminator="type"),
 ]
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)

@@ -76,6 +76,7 @@ from swarmd.core.model.tables import (
     REPORTS,
     REVOCATIONS,
     STOPS,
+    TABLES,
     TROUBLES,
     Drop,
     Table,
@@ -170,9 +171,8 @@ class Swarm:
     _rows: dict[str, dict[Any, Any]] = field(default_factory=dict)  # of each table, by its name
 
     def __post_init__(self) -> None:
-        # The lineage asks for these by name, and often.
-        marks = self.lineage
-        self._rows |= {
+        marks = self.lineage  # it asks for these by name, and often
+        self._rows |= {table.name: {} for table in TABLES} | {
             FENCES.name: marks.fences,
             STOPS.name: marks.stops,
             REVOCATIONS.name: marks.revocations,
@@ -242,7 +242,7 @@ class Swarm:
 
     def rows(self, table: Table[Any]) -> dict[Any, Any]:
         """A table's rows by key; of one with parts, those of each key by part."""
-        return self._rows.setdefault(table.name, {})
+        return self._rows[table.name]
 
     def load_rows(self, table: Table[Any], rows: Mapping[str, Any]) -> None:
         """Rows as they are stored; they begin nothing."""

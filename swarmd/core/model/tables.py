@@ -11,25 +11,23 @@ Nothing here imports pydantic: faces that have to start fast read records too.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
-from swarmd.core.model.chain import Record, canonical, sha256
-from swarmd.core.model.lineage import Fence, Stop, StopKind
-from swarmd.core.model.names import AgentId, Authority
+from swarmd.core.model import row_texts as texts
+from swarmd.core.model.chain import Record
+from swarmd.core.model.lineage import Fence, Stop
+from swarmd.core.model.names import Authority, TaskState
 from swarmd.core.model.privileges import Revocation
 from swarmd.core.model.records import (
     Approval,
-    Citations,
     ExecutiveReport,
     Forgetting,
     Override,
+    Task,
     Trouble,
 )
-from swarmd.core.model.refusals import Rule
-from swarmd.core.model.versions import check_record, only_known
 
 if TYPE_CHECKING:
     from swarmd.core.model.procedure import Procedure
@@ -57,6 +55,8 @@ class Table(Generic[V]):
     key_of: str = ""  # the value's attribute that is its key (or part), where it has one
     prefix: str = ""
     has_parts: bool = False
+    # What the public hash `task:` of that name shows of a part.
+    shown: Callable[[V], Mapping[str, str]] | None = None
     owner: Literal["", "agent", "mission"] = ""  # a row ends with its agent or mission
     read_by: ReadBy = "supervisor"  # beside people's tools; only the supervisor ever writes
 
@@ -81,7 +81,7 @@ class Table(Generic[V]):
         try:
             value = self.decode(key, text)
             for part in value if isinstance(value, tuple) else (value,):
-                check_types(part)
+                texts.check_types(part)
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.name} {key}: {error}") from error
         return value
@@ -125,224 +125,15 @@ class Drop:
     key: str
 
 
-# --- texts --------------------------------------------------------------------------------------
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) <= _NUMBER_MAX
-
-
-# Beyond it no float holds every integer; and the journal keeps no number that is not finite.
-_NUMBER_MAX: Final = 2**53
-_PLAIN: Final[Mapping[str, Callable[[object], bool]]] = {
-    "str": lambda value: isinstance(value, str),
-    "bool": lambda value: isinstance(value, bool),
-    "int": lambda value: isinstance(value, int) and _is_number(value),
-    "float": _is_number,
-    "Mapping[str, Any]": lambda value: isinstance(value, dict),
-}
-
-
-_WORDS: Final = ("AgentId", "HostId", "MissionId", "Right")
-
-
-def check_types(value: Any) -> None:
-    """Raises `TypeError` where a plain field of a dataclass holds something else than it says:
-    what was read of a row may be anybody's.
-    """
-    if not is_dataclass(value):
-        return
-    for field in fields(value):
-        given, kind = getattr(value, field.name), str(field.type)
-        if kind in _WORDS or kind.startswith("Literal["):
-            kind = "str"
-        if kind in _PLAIN and not _PLAIN[kind](given):
-            raise TypeError(f"{field.name} is {str(given)[:40]!r}")
-
-
-def facts_of(what: str, text: str) -> dict[str, Any]:
-    """The facts of a record, whatever a later release has added. Raises `ValueError`, or
-    `NewerRecordError`.
-    """
-    facts = json.loads(text)
-    if not isinstance(facts, dict):
-        raise ValueError(f"{what} is no object")
-    check_record(what, facts.pop("v", None))
-    return facts
-
-
-def _facts(value: Any, *without: str) -> dict[str, Any]:
-    return {name: fact for name, fact in asdict(value).items() if name not in without}
-
-
-def _without(key: str) -> Callable[[Any], str]:
-    """Writes a dataclass as JSON, but for its key."""
-    return lambda value: json.dumps(_facts(value, key))
-
-
-def _reader(
-    kind: type[V], key: str, what: str, **reads: Callable[[Any], Any]
-) -> Callable[[str, str], V]:
-    """Reads a dataclass back; `reads` are the fields that are no plain JSON."""
-
-    def read(id: str, text: str) -> V:
-        facts = only_known(kind, facts_of(f"{what} {id}", text))
-        typed = {name: reads[name](fact) for name, fact in facts.items() if name in reads}
-        return kind(**facts | typed | ({key: id} if key else {}))
-
-    return read
-
-
-def _action_of(action: Any) -> Any:
-    """Whose it is, is asked of it by everybody who looks."""
-    if not (isinstance(action["requester"], str) and isinstance(action["mission"], str)):
-        raise TypeError("action is nobody's")
-    return action
-
-
-def _stop_of(target: str, text: str) -> Stop:
-    kind, _, why = text.partition(" ")
-    facts = only_known(Stop, facts_of(f"the stop on {target}", why))
-    authority = Authority(facts.pop("authority"))
-    return Stop(**facts | {"target": target, "kind": StopKind(kind), "authority": authority})
-
-
-def _revocations_text(marks: Sequence[Revocation]) -> str:
-    return json.dumps(
-        [[m.path, m.number, m.right, m.by, m.at, m.reason, m.authority] for m in marks]
-    )
-
-
-def _revocations_of(segment: str, text: str) -> tuple[Revocation, ...]:
-    marks = json.loads(text)
-    if not isinstance(marks, list):
-        raise ValueError(f"the marks on {segment} are no list")
-    return tuple(
-        Revocation(segment, path, right, number, by, at, reason, authority)
-        for path, number, right, by, at, reason, authority, *_ in marks
-    )
-
-
-def _citations_row(citations: Citations) -> tuple[int, tuple[str, ...]]:
-    return citations.right, citations.wrong
-
-
-def _report_text(report: ExecutiveReport) -> str:
-    return json.dumps(
-        [
-            report.agent,
-            report.name,
-            report.text,
-            report.files,
-            report.is_done,
-            report.taint,
-            *_citations_row(report.citations),
-        ]
-    )
-
-
-def _report_of(_: str, text: str) -> ExecutiveReport:
-    agent, name, said, files, is_done, taint, right, wrong, *_ = json.loads(text)
-    found = Citations(right, tuple(wrong))
-    return ExecutiveReport(AgentId(agent), name, said, tuple(files), is_done, tuple(taint), found)
-
-
-def _board_of(_: str, text: str) -> Procedure:
-    from swarmd.core.model.procedure import Procedure
-
-    return Procedure.from_json(text)
-
-
-# --- what the journal keeps ---------------------------------------------------------------------
-
-
-def _stop_record(stop: Stop) -> Record:
-    return _facts(stop, "target") | {"kind": stop.kind.value, "authority": stop.authority.value}
-
-
-def _revocations_record(marks: Sequence[Revocation]) -> Record:
-    return {
-        "marks": [[m.path, m.right, m.number, m.by, m.at, m.reason, m.authority] for m in marks]
-    }
-
-
-def _board_record(procedure: Procedure) -> Record:
-    return {
-        "stage": procedure.stage,
-        "motion": procedure.motion_number,
-        "procedure": sha256(procedure.to_json()),
-    }
-
-
-def _report_record(report: ExecutiveReport) -> Record:
-    said = sha256(
-        canonical(
-            [
-                report.name,
-                report.text,
-                report.files,
-                report.taint,
-                *_citations_row(report.citations),
-            ]
-        )
-    )
-    return {report.agent: f"{'done' if report.is_done else 'open'}:{said}"}
-
-
-def _approval_record(approval: Approval) -> Record:
-    return {
-        "requester": approval.requester,
-        "mission": approval.mission,
-        "digest": approval.digest,
-        "needs": approval.needs.value,
-        "rule": approval.rule.value,
-        "at": approval.at,
-        "expires": approval.expires,
-        "put": approval.is_put,
-        "answer": approval.answer,
-        "by": approval.answered_by,
-        "order": approval.order,
-    }
-
-
-def _override_record(override: Override) -> Record:
-    told = ("kind", "target", "by", "mission", "at", "expires", "reason")
-    return {name: getattr(override, name) for name in told} | {
-        "authority": override.authority.value,
-        "before": sha256(canonical(override.before)),
-        "after": sha256(canonical(override.after)),
-    }
-
-
-# --- made again of it; a record leaves out what is empty ----------------------------------------
-
-
-def _fence_restored(segment: str, record: Record) -> Fence:
-    told = {"reason": "", "by": "", "at": 0.0, **record, "taint": tuple(record.get("taint", ()))}
-    return Fence(segment, **told)
-
-
-def _stop_restored(target: str, record: Record) -> Stop:
-    told = {"reason": "", "by": "", "at": 0.0, **record}
-    kind, authority = StopKind(told.pop("kind")), Authority(told.pop("authority", 0))
-    return Stop(target, kind, authority, **told)
-
-
-def _revocations_restored(segment: str, record: Record) -> tuple[Revocation, ...]:
-    return tuple(Revocation(segment, *mark) for mark in record.get("marks", ()))
-
-
 # --- the tables ---------------------------------------------------------------------------------
 
 FENCES: Final[Table[Fence]] = Table(
     name="fence",
     stored="_fences",  # path segment -> why. One field ends what lies below it
-    encode=_without("segment"),
-    decode=_reader(Fence, "segment", "the fence on", at=float, taint=tuple),
-    digest=lambda fence: _facts(fence, "segment"),
-    restored=_fence_restored,
+    encode=texts.without("segment"),
+    decode=texts.reader(Fence, "segment", "the fence on", at=float, taint=tuple),
+    digest=lambda fence: texts.plain_facts(fence, "segment"),
+    restored=texts.fence_restored,
     key_of="segment",
     read_by="workers",
 )
@@ -350,51 +141,51 @@ STOPS: Final[Table[Stop]] = Table(
     name="stop",
     stored="_stops",  # target (`lineage.Stop.target`) -> its kind, a space and why
     # The kind comes first: the scripts read no further.
-    encode=lambda stop: f"{stop.kind.value} {json.dumps(_facts(stop, 'target', 'kind'))}",
-    decode=_stop_of,
-    digest=_stop_record,
-    restored=_stop_restored,
+    encode=texts.stop_text,
+    decode=texts.stop_of,
+    digest=texts.stop_record,
+    restored=texts.stop_restored,
     key_of="target",
     read_by="workers",
 )
 REVOCATIONS: Final[Table[tuple[Revocation, ...]]] = Table(
     name="revoked",
     stored="_revocations",  # path segment -> the marks on it, `[path, number, right, …]` each
-    encode=_revocations_text,
-    decode=_revocations_of,
-    digest=_revocations_record,
-    restored=_revocations_restored,
+    encode=texts.revocations_text,
+    decode=texts.revocations_of,
+    digest=texts.revocations_record,
+    restored=texts.revocations_restored,
     read_by="workers",
 )
 APPROVALS: Final[Table[Approval]] = Table(
     name="approval",
     stored="_approvals",  # id of an action that waits for permission
-    encode=_without("id"),
-    decode=_reader(Approval, "id", "the approval", needs=Authority, rule=Rule, action=_action_of),
-    digest=_approval_record,
+    encode=texts.without("id"),
+    decode=texts.approval_of,
+    digest=texts.approval_record,
     key_of="id",
 )
 OVERRIDES: Final[Table[Override]] = Table(
     name="override",
     stored="_overrides",  # id of an override that stands
-    encode=_without("id"),
-    decode=_reader(Override, "id", "the override", authority=Authority),
-    digest=_override_record,
+    encode=texts.without("id"),
+    decode=texts.reader(Override, "id", "the override", authority=Authority),
+    digest=texts.override_record,
     key_of="id",
 )
 FORGETTINGS: Final[Table[Forgetting]] = Table(
     name="forgetting",
     stored="_forgettings",  # mission whose record is to be deleted
-    encode=_without("mission"),
-    decode=_reader(Forgetting, "mission", "the order to forget", at=float),
-    digest=lambda forgetting: _facts(forgetting, "mission"),
+    encode=texts.without("mission"),
+    decode=texts.reader(Forgetting, "mission", "the order to forget", at=float),
+    digest=lambda forgetting: texts.plain_facts(forgetting, "mission"),
     key_of="mission",
 )
 TROUBLES: Final[Table[Trouble]] = Table(
     name="trouble",
     stored="_troubles",  # agent -> what is wrong with it, for whoever looks
-    encode=_without(""),
-    decode=_reader(Trouble, "", "what is wrong with"),
+    encode=texts.without(""),
+    decode=texts.reader(Trouble, "", "what is wrong with"),
     owner="agent",
 )
 GAPS: Final[Table[str]] = Table(
@@ -408,16 +199,26 @@ BOARDS: Final[Table[Procedure]] = Table(
     name="board",
     stored="_board:",  # mission -> the board's procedure
     encode=lambda procedure: procedure.to_json(),
-    decode=_board_of,
-    digest=_board_record,
+    decode=texts.board_of,
+    digest=texts.board_record,
+    owner="mission",
+)
+TASKS: Final[Table[Task]] = Table(
+    name="tasks",
+    stored="_tasks:",  # mission -> agent -> what became of its charter, once it was handed in
+    encode=texts.without("agent"),
+    decode=texts.reader(Task, "agent", "the task of", state=TaskState, checks=texts.check_results),
+    key_of="agent",
+    has_parts=True,
+    shown=texts.task_shown,
     owner="mission",
 )
 REPORTS: Final[Table[ExecutiveReport]] = Table(
     name="reports",
     stored="_reports:",  # mission -> executive -> its last report
-    encode=_report_text,
-    decode=_report_of,
-    digest=_report_record,
+    encode=texts.report_text,
+    decode=texts.report_of,
+    digest=texts.report_record,
     key_of="agent",
     has_parts=True,
     owner="mission",
@@ -434,6 +235,7 @@ TABLES: Final[tuple[Table[Any], ...]] = (
     GAPS,
     BOARDS,
     REPORTS,
+    TASKS,
 )
 
 SHARED: Final = tuple(table for table in TABLES if not table.has_own_keys)

@@ -26,6 +26,7 @@ from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import SpawnRequest
 from swarmd.core.model.state import Swarm
 from swarmd.core.model.timings import Moment
+from swarmd.core.tasks.checking import vacuous
 from swarmd.core.tree.rights import ChildRights, child_rights, may_use, roles_below
 
 RATE_WINDOW_SECONDS = 60.0
@@ -61,7 +62,7 @@ def decide_spawn(
         return role
     giver = swarm.lineage.agents[SOB] if is_overruled else parent
     denied = _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
-    denied = denied or _files_are_covered(swarm, giver, charter, mission)
+    denied = denied or _files_are_covered(swarm, giver, charter, mission) or _checks_say(charter)
     if denied is not None:
         return denied
     rights = child_rights(swarm, parent, charter, role, is_overruled=is_overruled)
@@ -196,6 +197,12 @@ def _files_are_covered(
         if not any(covers_file(holder, name) for holder in held):
             return Denied(Rule.SPAWN_FILES, name)
     return None
+
+
+def _checks_say(charter: Charter) -> Denied | None:
+    """Checks that take anything would accept work that nobody has done."""
+    taken = vacuous(charter.checks)
+    return Denied(Rule.SPAWN_CHECKS, f"they would also take {taken}") if taken else None
 
 
 def _files_of(swarm: Swarm, agent: Agent, mission: MissionId) -> tuple[str, ...]:

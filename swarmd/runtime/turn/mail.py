@@ -96,6 +96,16 @@ def unread_mail(resident: Resident) -> list[Message]:
     return take(resident.agent, waiting, is_alone=resident.alone > 0)
 
 
+def mail_since(resident: Resident, taken: Sequence[Message]) -> list[Message]:
+    """What waits for the next turn beside the mail that this one has taken; nothing, where no turn
+    comes after it.
+    """
+    if resident.is_draining:
+        return []
+    known = {(message.channel, message.id) for message in taken}
+    return [m for m in resident.mailbox or () if (m.channel, m.id) not in known]
+
+
 def is_call_closed(called: SeatCalled | None, resident: Resident) -> bool:
     waiting = resident.mailbox or ()
     return called is not None and any(called.is_closed_by(message) for message in waiting)

@@ -1,37 +1,119 @@
-"""What the runtime looks up in a report before it is sent."""
+"""What the runtime looks up in a report before it is sent: its citations, and the checks of the
+charter on what is handed in.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import anyio.to_thread
 
 from swarmd.core.agent.citations import Citation, Window, checked, citations_in, fault_of
+from swarmd.core.agent.final_report import Findings
 from swarmd.core.agent.turn import Acting, may_read
+from swarmd.core.model.checks import Check
+from swarmd.core.model.moves import Report
 from swarmd.core.model.records import NO_CITATIONS, Citations
+from swarmd.core.tasks.checking import Artefact, Evidence, results_of
 from swarmd.errors import WorkspaceError
 from swarmd.ports.files import Files
 
+# Of one file that is checked. A result that is longer is data, and no check of ours reads data.
+ARTEFACT_CHARS_MAX: Final = 1_000_000
+# Of one folder: as many as one agent has children, and some.
+FOLDER_FILES_MAX: Final = 64
 
-async def check_citations(files: Files | None, acting: Acting, text: str) -> Citations:
-    """Nothing is right or wrong where nothing is cited, or this host has no files."""
-    cited = citations_in(text)
-    if files is None or not cited:
-        return NO_CITATIONS
+
+async def check_report(files: Files | None, acting: Acting, report: Report) -> Findings:
+    """Checks are looked up for a final report alone. Nothing is right or wrong where nothing is
+    cited, or this host has no files.
+    """
+    charter = acting.agent.charter
+    checks = charter.checks if charter is not None and report.done else ()
+    if files is None and not checks:
+        return Findings(digest=Evidence(Artefact(report.text)).digest if report.done else "")
     # Disks may be slow: never in the event loop.
-    return await anyio.to_thread.run_sync(partial(_check_all, files, acting, cited))
+    look = _Look(files, acting)
+    return await anyio.to_thread.run_sync(partial(look.find, report, checks))
 
 
-def _check_all(files: Files, acting: Acting, cited: tuple[Citation, ...]) -> Citations:
-    return checked([fault_of(one, _window_of(files, acting, one)) for one in cited])
+@dataclass(frozen=True, slots=True)
+class _Look:
+    files: Files | None
+    acting: Acting
+
+    def find(self, report: Report, checks: Sequence[Check]) -> Findings:
+        own = Artefact(report.text, self._citations(report.text))
+        one_file = {c.file for c in checks if c.file and c.kind != "equal_across"}
+        folders = {c.file for c in checks if c.kind == "equal_across"}
+        evidence = Evidence(
+            own,
+            {path: self._artefact(path) for path in sorted(one_file)},
+            {path: self._folder(path) for path in sorted(folders)},
+        )
+        digest = evidence.digest if report.done else ""
+        return Findings(own.citations, results_of(checks, evidence), digest)
+
+    def _citations(self, text: str) -> Citations:
+        if self.files is None:
+            return NO_CITATIONS
+        return checked([fault_of(one, self._window(one)) for one in citations_in(text)])
+
+    def _window(self, citation: Citation) -> Window | None:
+        if self.files is None or not may_read(citation.path, self.acting):
+            return None
+        start, count = citation.window
+        try:
+            found = self.files.read(self.acting.mission, citation.path, start, count)
+        except WorkspaceError:
+            return None
+        return Window(start, found.lines, found.total)
+
+    def _artefact(self, path: str) -> Artefact:
+        text = self._text(path)
+        if isinstance(text, _Fault):
+            return Artefact(fault=text.why)
+        return Artefact(text, self._citations(text))
+
+    def _folder(self, path: str) -> dict[str, str]:
+        """What cannot be read is as if it were not there."""
+        if self.files is None or not may_read(path, self.acting):
+            return {}
+        try:
+            names = self.files.names(self.acting.mission, (path,))[:FOLDER_FILES_MAX]
+        except WorkspaceError:
+            return {}
+        texts = {name: self._text(name) for name in names}
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+    def _text(self, path: str) -> str | _Fault:
+        """The whole of it: a reading is bounded, so it takes several."""
+        if self.files is None:
+            return _Fault("this host has no files")
+        if not may_read(path, self.acting):
+            return _Fault("it is not a file of yours")
+        lines: list[str] = []
+        chars = 0
+        while True:
+            try:
+                found = self.files.read(self.acting.mission, path, len(lines) + 1, FILE_LINES)
+            except WorkspaceError as error:
+                return _Fault(str(error))
+            lines += found.lines
+            chars += sum(map(len, found.lines))
+            if chars > ARTEFACT_CHARS_MAX:
+                return _Fault(f"it is longer than {ARTEFACT_CHARS_MAX:,} characters")
+            if len(lines) >= found.total or not found.lines:
+                return "\n".join(lines)
 
 
-def _window_of(files: Files, acting: Acting, citation: Citation) -> Window | None:
-    if not may_read(citation.path, acting):
-        return None
-    start, count = citation.window
-    try:
-        found = files.read(acting.mission, citation.path, start, count)
-    except WorkspaceError:
-        return None
-    return Window(start, found.lines, found.total)
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    why: str
+
+
+# Of one reading; the adapter bounds its bytes.
+FILE_LINES: Final = 10_000

@@ -7,13 +7,14 @@ and may only report, so that no turn ends with results that nobody has seen and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import structlog
 
 from swarmd.core.agent import results
+from swarmd.core.agent.final_report import Findings, at_work, handed_in, let_go, to_be_heard
 from swarmd.core.agent.turn import (
     Acting,
     Briefing,
@@ -29,15 +30,18 @@ from swarmd.core.agent.turn import (
 )
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.functions import FunctionCall
+from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Report, Spawn, Think
 from swarmd.core.model.provenance import of_results, refuse_outward
+from swarmd.core.model.records import checks_text
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.tasks.checking import are_green
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import LOST, Used
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
 from swarmd.runtime.turn.model_call import Mind, ThoughtFailedError
 from swarmd.runtime.turn.render import PromptRenderer
-from swarmd.runtime.turn.report_check import check_citations
+from swarmd.runtime.turn.report_check import check_report
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError, Reserve
 from swarmd.runtime.turn.world import Gathered, World
 
@@ -55,8 +59,11 @@ class TurnSteps:
     acting: Acting
     gathered: Gathered
     render: PromptRenderer
+    unread: Callable[[], Sequence[Message]]  # what has come since the turn took its mail
     _is_thinking: bool = False  # its last answer was a thought and nothing else
     _may_mend: bool = True  # a final report with wrong citations is given back once
+    _is_last: bool = False  # a report is all that it may answer with, and this is the only one
+    _let_go: set[str] = field(default_factory=set)  # children that it ends in this turn
 
     async def run(self) -> None:
         """Until the agent has nothing more to see, or has reported at a bound."""
@@ -97,7 +104,7 @@ class TurnSteps:
         if self.acting.agent.is_seat or is_told:
             return
         self.render.ask_for_report(used_up)
-        self._may_mend = False
+        self._is_last = True
         for move in await self._last_moves(mind):
             if isinstance(move, Report):
                 self._note_moves((move,))
@@ -124,24 +131,29 @@ class TurnSteps:
         asked = {**self.acting.asked, **asked_for(moves)}
         done = self.acting.done - directed(moves, self.acting)
         spawns = tuple(move.key for move in moves if isinstance(move, Spawn))
-        self.acting = replace(self.acting, asked=asked, done=done, spawns=spawns)
+        self.acting = replace(
+            self.acting, asked=asked, done=done, handed_in=self.acting.done, spawns=spawns
+        )
+        self._let_go |= let_go(moves)
         self.gathered.wait = AgentWait()
         told, is_open = await self._do_each(moves)
+        is_held = any(result.get("held") for result in told)
         # From here on: what was said up to now was said before these results were seen.
         read = of_results(told, self.world.declared.functions)
         self.gathered.taint |= read & set(self.world.declared.limits.taint.sources)
         self._note_moves(moves)
-        if is_open:
+        if is_open or is_held:
             self.gathered.steps.append({"results": told})
             self.gathered.wait = AgentWait()
-        return is_open or self._goes_on_thinking(moves)
+        return is_open or (not is_held and self._goes_on_thinking(moves))
 
     async def _do_each(self, moves: Sequence[Move]) -> tuple[list[Mapping[str, Any]], bool]:
         """The result of each, and whether one of them has something to show."""
         told, is_open, briefings = list[Mapping[str, Any]](), False, list[Briefing]()
         for move in moves:
             result = await self._do_move(move, briefings)
-            is_open = is_open or result is not None
+            # What is held back waits for the mail of the next turn: there is nothing to say to it.
+            is_open = is_open or (result is not None and not result.get("held"))
             told.append(results.done_result(move) if result is None else result)
         self._brief(briefings)
         return told, is_open
@@ -191,17 +203,63 @@ class TurnSteps:
         return None
 
     async def _report(self, move: Report, outputs: Sequence[Output]) -> Mapping[str, Any] | None:
-        """Send it with what the runtime finds of its citations. A final one with wrong citations
-        is given back once in a turn: nobody above can see a line that is off by one.
+        """Send it with what the runtime has looked up. A final one is given back with what stands
+        in its way, for its author can mend that now; at the bound of a turn it goes as an interim
+        one. What of its citations is wrong nobody above can see: that is given back once.
         """
-        found = await check_citations(self.world.files, self.acting, move.text)
-        if found.wrong and move.done and self._may_mend:
+        findings = await check_report(self.world.files, self.acting, move)
+        open_ends = self._open_ends(findings) if move.done else None
+        given_back = self._given_back(move, findings, open_ends) if move.done else None
+        if given_back is None:
+            self._send_report(move, outputs, findings, open_ends)
+        return given_back
+
+    def _given_back(
+        self, move: Report, findings: Findings, open_ends: Denied | None
+    ) -> Mapping[str, Any] | None:
+        """Why a final report is not sent now; nothing is given back at the bound of a turn."""
+        if self._is_last:
+            return None
+        if open_ends is not None:
+            return self._refused(move, open_ends.rule, open_ends.detail)
+        held = to_be_heard(self.unread())
+        if held:
+            return results.held_back(move, held)
+        if findings.citations.wrong and self._may_mend:
             self._may_mend = False
-            return results.given_back(move, found)
-        said = {"citations": asdict(found)} if found.text else {}
+            return results.given_back(move, findings.citations)
+        return None
+
+    def _open_ends(self, findings: Findings) -> Denied | None:
+        """Why the report cannot be final."""
+        names = at_work(self.acting, self._let_go)
+        if names:
+            return Denied(Rule.TASK_OPEN, f"at work: {', '.join(names)}")
+        if not are_green(findings.checks):
+            return Denied(Rule.TASK_CHECKS, checks_text(findings.checks))
+        held = to_be_heard(self.unread())
+        if held and self._is_last:
+            return Denied(Rule.TASK_OPEN, f"unread messages: {held}")
+        return None
+
+    def _send_report(
+        self,
+        move: Report,
+        outputs: Sequence[Output],
+        findings: Findings,
+        open_ends: Denied | None,
+    ) -> None:
+        said: dict[str, Any] = {}
+        if findings.citations.text:
+            said["citations"] = asdict(findings.citations)
+        if findings.checks:
+            said["checks"] = [(one.check, one.fault) for one in findings.checks]
+        if open_ends is not None:
+            said |= {"done": False, "open": open_ends.detail}
         for channel, message in outputs:
             self.gathered.say((channel, replace(message, data={**message.data, **said})))
-        return None
+        if move.done and open_ends is None:
+            self.gathered.say(handed_in(self.acting, move, findings))
 
     async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:
         """Call a function; what is to be known of it beforehand, its row says."""

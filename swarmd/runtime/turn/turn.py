@@ -37,6 +37,7 @@ from swarmd.runtime.turn.mail import (
     account_of,
     count_taint,
     is_call_closed,
+    mail_since,
     positions_after,
     seat_call,
     segments_of,
@@ -82,7 +83,9 @@ async def take_turn(world: World, resident: Resident) -> None:
         journal = _journal_of(world, resident, mission, around.free, called)
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
-            await TurnSteps(world, journal, acting, gathered, render).run()
+            await TurnSteps(
+                world, journal, acting, gathered, render, partial(mail_since, resident, mail)
+            ).run()
             _tell_unanswered(acting, gathered)
         except NotAllowedError as no:
             _answer_stopped(agent, acting, gathered, no)

@@ -61,6 +61,8 @@ class Stopping:
         what did not.
         """
         under = self._held_by(stop)
+        for resident in under:
+            resident.is_draining = stop.kind is StopKind.DRAIN
         # At once and not by the task: the next message that is read may be its thaw.
         if stop.kind is StopKind.HALT:
             _cancel(under)
@@ -80,7 +82,10 @@ class Stopping:
     async def thaw(self, target: str) -> None:
         self.turns.thaws += 1
         stop = Stop(target, StopKind.FREEZE, Authority.OPERATOR, "", "", 0.0)
-        await self._let_go_on(self._held_by(stop))
+        held = self._held_by(stop)
+        for resident in held:
+            resident.is_draining = False
+        await self._let_go_on(held)
 
     def _held_by(self, stop: Stop) -> list[Resident]:
         residents = self.context.residents.by_id.values()

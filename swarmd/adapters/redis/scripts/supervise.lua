@@ -422,6 +422,10 @@ local verbs = {
       end
       if #changed > 0 then redis.pcall('HSET', account, unpack(changed)) end
       redis.call('HSET', prefix .. 'agent:' .. id, 'state', 'terminated', 'reason', one[3], 'host', '', 'ended', at)
+      -- What nobody has accepted by then is accepted by nobody any more.
+      local task = prefix .. 'task:' .. id
+      local work = redis.pcall('HGET', task, 'state')
+      if type(work) == 'string' and work ~= 'done' then redis.call('HSET', task, 'state', 'lapsed', 'ended', at) end
       gone[i] = id
       due[#due + 1], due[#due + 2] = forget_at, 'agent:' .. id
       for _, channel in ipairs(MAILBOXES) do

@@ -10,8 +10,10 @@ from swarmd.core.model.charter import LIST_MAX, TEXT_CHARS_MAX, Line, Reference
 from swarmd.core.model.motion_kinds import BaseMotion, Carried, MotionKind
 
 if TYPE_CHECKING:
+    from swarmd.core.model.names import MissionId
+    from swarmd.core.model.records import ExecutiveReport
     from swarmd.core.model.refusals import Denied
-    from swarmd.core.model.state import Draft
+    from swarmd.core.model.state import Draft, Swarm
 
 
 class DeliverMotion(BaseMotion):
@@ -39,28 +41,63 @@ class DeliverMotion(BaseMotion):
 
 def decide_deliver(draft: Draft, carried: Carried) -> Denied | None:
     from swarmd.core.missions import queue
+    from swarmd.core.model.names import SOB, MissionState
+    from swarmd.core.model.refusals import Denied
+    from swarmd.core.tasks.law import accept
+
+    motion, id = carried.motion, carried.mission
+    chosen = _chosen(draft.swarm, id, motion)
+    if isinstance(chosen, Denied):
+        return chosen
+    told = [part for report in chosen for part in _told(report)]
+    parts = [motion.text.strip(), *told, _open_ends(draft.swarm, id)]
+    accept(draft, id, SOB, [report.agent for report in chosen])
+    text = "\n\n".join(filter(None, parts))
+    mission = draft.swarm.missions[id]
+    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text=text)
+    return None
+
+
+def _chosen(
+    swarm: Swarm, mission: MissionId, motion: DeliverMotion
+) -> list[ExecutiveReport] | Denied:
+    """The reports that it names. A name may have been used again: the later agent has it now."""
     from swarmd.core.missions.reports import standing_reports
-    from swarmd.core.model.names import MissionState
     from swarmd.core.model.refusals import Denied, Rule
 
-    motion = carried.motion
-    reports = standing_reports(draft.swarm, carried.mission)
-    chosen = []
+    reports = standing_reports(swarm, mission)
+    chosen: list[ExecutiveReport] = []
     for reference in motion.reports:
         found = [r for r in reports if reference in (r.agent, r.name)]
         if not found:
             return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
-        # A name may have been used again: the later agent has it now.
         chosen.append(found[-1])
-    parts = [motion.text.strip()] if motion.text.strip() else []
-    for report in chosen:
-        parts.append(report.text.strip())
-        if report.citations.wrong:
-            parts.append(f"[swarmd: of {report.name}'s report, {report.citations.text}]")
-    text = "\n\n".join(parts)
-    mission = draft.swarm.missions[carried.mission]
-    queue.end(draft, mission, MissionState.DELIVERED, motion.reason, text=text)
-    return None
+    if not motion.text.strip() and not any(report.is_done for report in chosen):
+        detail = f"no final report among {', '.join(motion.reports)}: an interim one is no result"
+        return Denied(Rule.BOARD_MOTION, detail)
+    return chosen
+
+
+def _told(report: ExecutiveReport) -> list[str]:
+    """A report as it is delivered, and what the program found of it."""
+    from swarmd.core.model.records import checks_text
+
+    parts = [] if report.is_done else [f"[swarmd: interim, {report.name} was not done]"]
+    parts.append(report.text.strip())
+    if report.citations.wrong:
+        parts.append(f"[swarmd: of {report.name}'s report, {report.citations.text}]")
+    if any(result.fault for result in report.checks):
+        parts.append(f"[swarmd: of {report.name}'s report, {checks_text(report.checks)}]")
+    return parts
+
+
+def _open_ends(swarm: Swarm, mission: MissionId) -> str:
+    """Executives that are still to give a final report; empty where there is none."""
+    reports = swarm.reports.get(mission, {})
+    done = {id for id, report in reports.items() if report.is_done}
+    living = (e for e in swarm.executives(mission) if not swarm.lineage.is_ending(e))
+    names = [executive.name for executive in living if executive.id not in done]
+    return f"[swarmd: open at the end: {', '.join(names)}]" if names else ""
 
 
 KIND = MotionKind(DeliverMotion, decide_deliver, ends=True)

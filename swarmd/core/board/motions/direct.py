@@ -33,12 +33,16 @@ def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
     from swarmd.core.model.names import SOB
     from swarmd.core.model.provenance import stamped
     from swarmd.core.model.refusals import Denied
+    from swarmd.core.model.requests import RESULT_SHOWN_MAX
     from swarmd.core.model.tables import REPORTS, Put
+    from swarmd.core.tasks.law import reject
 
     mission = carried.mission
     agent = _directed(draft.swarm, mission, carried.motion.to)
     if isinstance(agent, Denied):
         return agent
+    # Where it has handed in, that is not accepted; where it is at work, it is only directed.
+    reject(draft, agent, SOB, carried.motion.text[:RESULT_SHOWN_MAX])
     report = draft.swarm.reports.get(mission, {}).get(agent.id)
     if report is not None:
         draft.add(Put(REPORTS, mission, replace(report, is_done=False)))

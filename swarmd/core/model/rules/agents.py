@@ -74,6 +74,34 @@ SPAWN_FILES = Row(
     "Give it files of your own charter alone.",
 )
 
+SPAWN_CHECKS = Row(
+    "spawn.checks",
+    Law.ACCEPTED,
+    "The charter's checks would also take an empty text, or a text of another task.",
+    "Add a check that only the result passes: `contains`, `cites` or `metric`.",
+)
+
+TASK_OPEN = Row(
+    "task.open",
+    Law.ACCEPTED,
+    "A final report was given while a child was at work or mail was unread.",
+    "Wait for the child or end it, read the mail, and report again.",
+)
+
+TASK_CHECKS = Row(
+    "task.checks",
+    Law.ACCEPTED,
+    "A final report was given that does not pass the checks of its charter.",
+    "Mend what the detail names and report again, or report with `done` false what is missing.",
+)
+
+TASK_STATE = Row(
+    "task.state",
+    Law.ACCEPTED,
+    "What was handed in is not there to be sent back or accepted.",
+    "`swarmd inspect` the agent: it shows the state of its task.",
+)
+
 ANCESTOR_ENDING = Row(
     "spawn.ancestor-ending",
     Law.TERMINATE,

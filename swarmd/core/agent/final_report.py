@@ -1,0 +1,78 @@
+"""A final report: what stands in its way, and how it is handed in. Pure.
+
+It is final only where nothing below its author is open. Else it is given back with the reason, or
+at the bound of a turn sent as an interim one that says what is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from swarmd.core.agent.turn import Acting, Output
+from swarmd.core.model.channels import REQUESTS
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.moves import Govern, Move, Report
+from swarmd.core.model.names import AgentState
+from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
+from swarmd.core.model.requests import RESULT_SHOWN_MAX, HandInRequest
+
+# What waits for an agent that has to be heard before its task can be over.
+_TO_BE_HEARD = (Kind.CHARTER, Kind.DIRECTIVE, Kind.REPORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the runtime has looked up for a report: its citations, and the checks of its author's
+    charter on what is handed in, whose digest it is.
+    """
+
+    citations: Citations = NO_CITATIONS
+    checks: tuple[CheckResult, ...] = ()
+    digest: str = ""
+
+
+def let_go(moves: Sequence[Move]) -> set[str]:
+    """Whom an answer ends, by what it calls them."""
+    return {
+        move.target
+        for move in moves
+        if isinstance(move, Govern) and move.verb in ("terminate", "drain")
+    }
+
+
+def at_work(acting: Acting, ended: Collection[str]) -> list[str]:
+    """The names of its children that have not handed in, those that are only asked for among
+    them.
+    """
+    found = [
+        child.name
+        for child in acting.children
+        if child.id not in acting.done
+        and child.state is not AgentState.DRAINING
+        and not {child.id, child.name, child.key}.intersection(ended)
+    ]
+    return [*found, *dict.fromkeys(acting.asked.values())]
+
+
+def to_be_heard(unread: Sequence[Message]) -> int:
+    return sum(1 for message in unread if message.kind in _TO_BE_HEARD)
+
+
+def handed_in(acting: Acting, report: Report, findings: Findings) -> Output:
+    request = HandInRequest(
+        result=report.text[:RESULT_SHOWN_MAX],
+        digest=findings.digest,
+        checks=tuple((one.check, one.fault) for one in findings.checks),
+    )
+    message = Message(
+        sender=acting.agent.id,
+        kind=Kind.REQUEST,
+        mission=acting.mission,
+        at=acting.at,
+        text=request.type,
+        data=request.model_dump(mode="json"),
+        hops=acting.hops,
+        incarnation=acting.agent.incarnation,
+    )
+    return REQUESTS, message

@@ -1,0 +1,81 @@
+"""Typed checks: what a report or a file has to be before a task can be done.
+
+A charter declares them, so they are fixed when its agent is made. Whether they hold is looked up by
+the runtime when the agent hands in its final report (`core.tasks.checking`), never by a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+CHECKS_MAX: Final = 8  # of one charter: each may be a read of a file
+CHECK_TEXT_MAX: Final = 400  # characters that have to stand somewhere: a phrase, not a chapter
+
+CheckKind = Literal["file", "words", "contains", "cites", "metric", "equal_across"]
+
+
+class Check(BaseModel):
+    """One condition on a report or on a file. What none of the kinds can say stays in the
+    charter's `done`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: CheckKind = Field(
+        description="`contains`: has `text`; `cites`: right citations `file:line` and no wrong "
+        "one; `metric`: the number after `text`; `words`: how many; `file`: is there and not "
+        "empty; `equal_across`: that number is the same in all files of a folder"
+    )
+    file: str = Field(
+        "", max_length=512, description="a file, or for `equal_across` a folder; absent: the report"
+    )
+    text: str = Field("", max_length=CHECK_TEXT_MAX)
+    least: float | None = Field(None, description="of words, citations, files, or the number")
+    most: float | None = None
+
+    @model_validator(mode="after")
+    def _says_enough(self) -> Self:
+        missing = _NEEDS[self.kind](self)
+        if missing:
+            raise ValueError(f"`{self.kind}` needs {missing}")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError("`least` is more than `most`")
+        return self
+
+    @property
+    def text_form(self) -> str:
+        """For people and models, on one line."""
+        parts: list[str] = [self.kind]
+        if self.file:
+            parts.append(f"in {self.file}")
+        if self.text:
+            parts.append(f'"{" ".join(self.text.split())}"')
+        for word, bound in (("at least", self.least), ("at most", self.most)):
+            if bound is not None:
+                parts.append(f"{word} {bound:g}")
+        return " ".join(parts)
+
+
+def _text_of(check: Check) -> str:
+    return "" if check.text.strip() else "`text`"
+
+
+def _bound_of(check: Check) -> str:
+    return "" if check.least is not None or check.most is not None else "`least` or `most`"
+
+
+def _file_of(check: Check) -> str:
+    return "" if check.file else "`file`"
+
+
+_NEEDS: Final[Mapping[str, Callable[[Check], str]]] = {
+    "file": _file_of,
+    "words": _bound_of,
+    "contains": _text_of,
+    "cites": lambda _: "",
+    "metric": lambda check: _text_of(check) or _bound_of(check),
+    "equal_across": lambda check: _text_of(check) or _file_of(check),
+}

@@ -1,0 +1,169 @@
+"""Whether the checks of a charter hold for what was handed in. Pure and deterministic: the same
+texts give the same results, whoever looks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from swarmd.core.model.chain import canonical, sha256
+from swarmd.core.model.checks import Check
+from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
+
+# A number as people write it; a comma parts thousands.
+_NUMBER: Final = r"(-?\d[\d,]*(?:\.\d+)?)"
+# Between a name and its number: a colon, an equals sign, marks of Markdown, a little space.
+_BETWEEN: Final = r"[\s:=|*_`~≈]{1,12}"
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A text that is checked, and what the runtime found of its citations; or why there is none to
+    check.
+    """
+
+    text: str = ""
+    citations: Citations = NO_CITATIONS
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The bounded copy that is checked: the report, each file that a check names, and of a folder
+    the texts of all its files.
+    """
+
+    report: Artefact
+    files: Mapping[str, Artefact] = field(default_factory=dict)
+    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of all that was checked: another text has another digest."""
+        files = {name: sha256(one.text) for name, one in self.files.items()}
+        folders = {
+            name: {path: sha256(text) for path, text in texts.items()}
+            for name, texts in self.folders.items()
+        }
+        return sha256(canonical([sha256(self.report.text), files, folders]))
+
+
+def results_of(checks: Iterable[Check], evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Of each check in its order: empty fault where it holds."""
+    return tuple(CheckResult(check.text_form, _fault_of(check, evidence)) for check in checks)
+
+
+def are_green(results: Iterable[CheckResult]) -> bool:
+    return not any(result.fault for result in results)
+
+
+def _fault_of(check: Check, evidence: Evidence) -> str:
+    if check.kind == "equal_across":
+        return _unequal(check, evidence.folders.get(check.file, {}))
+    artefact = evidence.files[check.file] if check.file else evidence.report
+    return artefact.fault or _FAULTS[check.kind](check, artefact)
+
+
+# --- of one text --------------------------------------------------------------------------------
+
+
+def _no_file(check: Check, artefact: Artefact) -> str:
+    return "" if artefact.text.strip() else "it is empty"
+
+
+def _words(check: Check, artefact: Artefact) -> str:
+    return _outside(check, len(artefact.text.split()), "words")
+
+
+def _contains(check: Check, artefact: Artefact) -> str:
+    count = _plain(artefact.text).count(_plain(check.text))
+    return _outside(check, count, "times", least=1)
+
+
+def _cites(check: Check, artefact: Artefact) -> str:
+    if artefact.citations.wrong:
+        return "; ".join(artefact.citations.wrong)
+    return _outside(check, artefact.citations.right, "citations", least=1)
+
+
+def _metric(check: Check, artefact: Artefact) -> str:
+    found = _number_after(check.text, artefact.text)
+    return "no such number stands there" if found is None else _outside(check, found, "")
+
+
+_FAULTS: Final[Mapping[str, Callable[[Check, Artefact], str]]] = {
+    "file": _no_file,
+    "words": _words,
+    "contains": _contains,
+    "cites": _cites,
+    "metric": _metric,
+}
+
+
+def _outside(check: Check, found: float, of: str, *, least: float | None = None) -> str:
+    """Where the check names no bound, `least` is one."""
+    if check.least is None and check.most is None:
+        is_inside = least is None or found >= least
+    else:
+        is_inside = (check.least is None or found >= check.least) and (
+            check.most is None or found <= check.most
+        )
+    return "" if is_inside else f"found {found:g} {of}".rstrip()
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _number_after(name: str, text: str) -> float | None:
+    """The last number that follows the name: what is said last is the result."""
+    words = r"\s+".join(map(re.escape, name.casefold().split()))
+    found = re.findall(rf"(?<!\w){words}{_BETWEEN}{_NUMBER}", text.casefold())
+    return float(found[-1].replace(",", "")) if found else None
+
+
+def _unequal(check: Check, texts: Mapping[str, str]) -> str:
+    if len(texts) < (check.least or 2):
+        return f"{len(texts)} files there"
+    found = {path: _number_after(check.text, text) for path, text in sorted(texts.items())}
+    if None not in found.values() and len(set(found.values())) == 1:
+        return ""
+    told = (f"{path}: {'none' if n is None else f'{n:g}'}" for path, n in found.items())
+    return "not the same: " + ", ".join(told)
+
+
+# --- vacuous sets -------------------------------------------------------------------------------
+
+# A text of no task in particular: what holds for it says nothing about the task.
+_FOREIGN: Final = (
+    "Summary of the result. This is the report of the task: the work is done, and all of it was "
+    "checked. In conclusion, the findings are complete and no problem is left. "
+)
+
+
+def vacuous(checks: Sequence[Check]) -> str:
+    """What else the checks would take for the result: an empty text, a text of another task, or
+    a part of it. Empty where they would take none of them, or where there are none.
+    """
+    if not checks:
+        return ""
+    words = max((int(check.least or 0) for check in checks if check.kind == "words"), default=0)
+    foreign = _FOREIGN * (1 + words // len(_FOREIGN.split()))
+    if words:
+        foreign = " ".join(foreign.split()[:words])
+    samples = {
+        "an empty text": "",
+        "a text of another task": foreign,
+        "a text that breaks off": foreign[: len(foreign) // 2],
+    }
+    return next((what for what, text in samples.items() if _is_taken(checks, text)), "")
+
+
+def _is_taken(checks: Sequence[Check], text: str) -> bool:
+    names = {check.file for check in checks if check.file}
+    sample = Artefact(text)
+    evidence = Evidence(sample, dict.fromkeys(names, sample), {name: {} for name in names})
+    return are_green(results_of(checks, evidence))

@@ -1,0 +1,149 @@
+"""Checks on what is handed in: what each takes, what it says of the rest, and sets that take all."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from swarmd.core.model.checks import Check
+from swarmd.core.model.records import NO_CITATIONS, Citations
+from swarmd.core.tasks.checking import Artefact, Evidence, are_green, results_of, vacuous
+
+RIGHT, WRONG = Citations(3), Citations(2, ("a.md:7: the file has 5 lines",))
+
+
+def fault_of(check: Check, evidence: Evidence) -> str:
+    [result] = results_of([check], evidence)
+    assert result.check == check.text_form
+    return result.fault
+
+
+def of_report(text: str, citations: Citations = NO_CITATIONS) -> Evidence:
+    return Evidence(Artefact(text, citations))
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad", "fault"),
+    [
+        (Check(kind="words", least=2, most=3), "one two three", "one", "found 1 words"),
+        (Check(kind="words", most=2), "one two", "one two three", "found 3 words"),
+        (Check(kind="contains", text="a  Quorum"), "it is A\nquorum", "quorums", "found 0 times"),
+        (Check(kind="contains", text="x", most=0), "clean", "an x", "found 1 times"),
+        (Check(kind="metric", text="rate", most=5), "Rate: **4.5** ms", "rate 6", "found 6"),
+        (Check(kind="metric", text="rate", least=1000), "rate = 1,200", "no", "no such number"),
+    ],
+)
+def test_a_check_of_the_report_takes_one_and_says_what_is_wrong_with_the_other(
+    check: Check, good: str, bad: str, fault: str
+) -> None:
+    assert fault_of(check, of_report(good)) == ""
+    assert fault in fault_of(check, of_report(bad))
+
+
+def test_citations_are_enough_and_none_is_wrong() -> None:
+    check = Check(kind="cites", least=2)
+    assert fault_of(check, of_report("x", RIGHT)) == ""
+    assert fault_of(check, of_report("x", WRONG)) == "a.md:7: the file has 5 lines"
+    assert fault_of(check, of_report("x", Citations(1))) == "found 1 citations"
+    assert fault_of(Check(kind="cites"), of_report("x")) == "found 0 citations"
+
+
+def test_a_file_is_looked_at_in_place_of_the_report() -> None:
+    evidence = Evidence(
+        Artefact("quorum"),
+        {"work/a.md": Artefact("text"), "work/b.md": Artefact(fault="no such file")},
+    )
+    assert fault_of(Check(kind="file", file="work/a.md"), evidence) == ""
+    assert fault_of(Check(kind="file", file="work/b.md"), evidence) == "no such file"
+    assert fault_of(Check(kind="contains", text="quorum", file="work/a.md"), evidence)
+
+
+def test_independent_answers_agree_or_are_named() -> None:
+    check = Check(kind="equal_across", file="work/reports", text="total", least=3)
+    texts = {f"work/reports/{n}.md": "total: 12.0" for n in "abc"}
+    assert fault_of(check, Evidence(Artefact(""), folders={"work/reports": texts})) == ""
+    other = {**texts, "work/reports/c.md": "total: 13", "work/reports/d.md": "none"}
+    fault = fault_of(check, Evidence(Artefact(""), folders={"work/reports": other}))
+    assert "c.md: 13" in fault
+    assert "d.md: none" in fault
+    two = dict(list(texts.items())[:2])
+    assert fault_of(check, Evidence(Artefact(""), folders={"work/reports": two})) == "2 files there"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kind": "words"},
+        {"kind": "contains"},
+        {"kind": "contains", "text": " "},
+        {"kind": "metric", "text": "rate"},
+        {"kind": "file"},
+        {"kind": "equal_across", "text": "total"},
+        {"kind": "words", "least": 3, "most": 2},
+        {"kind": "judge", "text": "is it good?"},
+        {"kind": "words", "least": 1, "more": 2},
+    ],
+)
+def test_a_check_that_says_too_little_is_none(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Check.model_validate(bad)
+
+
+def test_what_is_checked_has_another_digest_when_any_of_it_changes() -> None:
+    base = Evidence(Artefact("a"), {"f": Artefact("b")}, {"d": {"d/x": "c"}})
+    others = [
+        Evidence(Artefact("A"), {"f": Artefact("b")}, {"d": {"d/x": "c"}}),
+        Evidence(Artefact("a"), {"f": Artefact("B")}, {"d": {"d/x": "c"}}),
+        Evidence(Artefact("a"), {"f": Artefact("b")}, {"d": {"d/x": "C"}}),
+        Evidence(Artefact("a"), {"g": Artefact("b")}, {"d": {"d/x": "c"}}),
+    ]
+    assert len({one.digest for one in [base, *others]}) == 5
+
+
+# --- sets that take anything ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("checks", "taken"),
+    [
+        ([], ""),
+        ([Check(kind="words", least=200, most=300)], "a text of another task"),
+        ([Check(kind="words", most=20)], "an empty text"),
+        ([Check(kind="file", file="work/a.md")], "a text of another task"),
+        ([Check(kind="contains", text="the")], "a text of another task"),
+        ([Check(kind="cites", least=0)], "an empty text"),
+        ([Check(kind="contains", text="Valkey")], ""),
+        ([Check(kind="words", least=200), Check(kind="cites", least=1)], ""),
+        ([Check(kind="metric", text="hit rate", least=0)], ""),
+        ([Check(kind="equal_across", file="work/r", text="total")], ""),
+    ],
+)
+def test_a_set_that_takes_what_nobody_has_worked_on_is_named(
+    checks: list[Check], taken: str
+) -> None:
+    assert vacuous(checks) == taken
+
+
+CHECKS = st.lists(
+    st.one_of(
+        st.builds(
+            lambda least, more: Check(kind="words", least=least, most=least + more),
+            st.integers(0, 900),
+            st.integers(0, 900),
+        ),
+        st.builds(lambda text: Check(kind="contains", text=text), st.sampled_from(["the", "x7"])),
+        st.just(Check(kind="file", file="work/a.md")),
+        st.builds(lambda least: Check(kind="cites", least=least), st.integers(0, 3)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(CHECKS)
+def test_a_set_that_is_let_pass_never_takes_an_empty_text(checks: list[Check]) -> None:
+    empty = Evidence(Artefact(""), {"work/a.md": Artefact("")})
+    if not vacuous(checks):
+        assert not are_green(results_of(checks, empty))

@@ -1,0 +1,222 @@
+"""A final report leaves nothing open: no child at work, no check red, no mail unread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import anyio
+import pytest
+
+from swarmd.adapters.files.workspace import Workspace
+from swarmd.adapters.models.scripted import ScriptedModel
+from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.model.channels import REQUESTS, inbox, up
+from swarmd.core.model.charter import Charter
+from swarmd.core.model.messages import Kind
+from swarmd.core.model.names import AgentId
+from swarmd.core.tasks.checking import Artefact, Evidence
+from swarmd.ports.models import Answered, Failed, Prompt
+from tests.runtime.test_functions import Seen, use
+from tests.runtime.test_steps import (
+    A1,
+    FREE,
+    answer,
+    bounded,
+    in_a_turn,
+    report,
+    spawn,
+)
+from tests.runtime.test_worker import Lineage, at_work, executive, jumping, message, stored, until
+from tests.runtime.test_worker import worker_of as worker_with
+
+DONE: Final = report("the quorum is four", done=True)
+CHECKS: Final = (
+    {"kind": "contains", "text": "quorum"},
+    {"kind": "words", "least": 3},
+)
+
+
+def types(requests: list[Any]) -> list[str]:
+    return [request.data["type"] for request in requests]
+
+
+def test_who_has_asked_for_a_child_gives_no_final_report_and_is_told_whose_work_is_open() -> None:
+    ended = in_a_turn([answer(spawn("ann"), DONE, step=0), answer(report("not yet"))])
+    refused = ended.results[1]
+    assert (refused["ok"], refused["rule"]) == (False, "task.open")
+    assert refused["detail"] == "at work: ann"
+    assert [sent.data["done"] for sent in ended.reports] == [False]
+    assert "hand_in" not in types(ended.requests)
+
+
+def test_a_final_report_at_the_bound_of_a_turn_goes_as_an_interim_one_that_says_what_is_open() -> (
+    None
+):
+    script = [answer(spawn("ann"), use("tree/list"), step=0), answer(DONE)]
+    ended = in_a_turn(script, bounded(thoughts_max=1))
+    [sent] = ended.reports
+    assert (sent.data["done"], sent.data["open"]) == (False, "at work: ann")
+    assert "hand_in" not in types(ended.requests)
+
+
+def test_a_final_report_with_nothing_open_is_handed_in_with_the_digest_of_what_it_says() -> None:
+    ended = in_a_turn([answer(DONE)])
+    [sent] = ended.reports
+    [request] = ended.requests
+    assert sent.data["done"] is True
+    assert request.data["type"] == "hand_in"
+    assert request.data["digest"] == Evidence(Artefact(DONE["text"])).digest
+    assert request.data["result"] == DONE["text"]
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def checked_turn(
+    script: list[Mapping[str, Any]], checks: tuple[Mapping[str, Any], ...], files: Workspace
+) -> tuple[list[Any], list[Any], Seen]:
+    async def test() -> tuple[list[Any], list[Any], Seen]:
+        async with stored() as store:
+            charter = Charter.model_validate(
+                {"role": "executive", "name": "a-1", "task": "Answer.", "checks": checks}
+            )
+            agent = replace(executive(A1), privileges=(*FREE, "file/**"), charter=charter)
+            await Lineage(store).found(agent)
+            seen = Seen(ScriptedModel(script))
+            async with at_work(worker_with(store, seen, files=files)):
+                await store.post(inbox(A1), message("begin"))
+
+                async def is_over() -> bool:
+                    return (await store.resume(A1)).turn == 1
+
+                await until(is_over)
+            reports = list(await store.latest(up(agent.parent), 10))  # type: ignore[arg-type]  # it has one
+            return reports, list(await store.latest(REQUESTS, 10)), seen
+
+    return jumping(test)
+
+
+@pytest.fixture
+def files(tmp_path: Any) -> Workspace:
+    return Workspace(tmp_path / "work", None)
+
+
+def test_red_checks_are_told_at_once_and_what_is_mended_is_handed_in(files: Workspace) -> None:
+    script = [answer(report("no answer here", done=True), step=0), answer(DONE)]
+    reports, requests, seen = checked_turn(script, CHECKS, files)
+    shown = str(seen.prompts[1])
+    assert "task.checks" in shown
+    assert "found 0 times" in shown
+    assert 'contains \\"quorum\\"' in shown or 'contains "quorum"' in shown
+    [sent] = reports
+    assert (sent.text, sent.data["done"]) == (DONE["text"], True)
+    assert sent.data["checks"] == [['contains "quorum"', ""], ["words at least 3", ""]]
+    [request] = requests
+    assert request.data["checks"] == sent.data["checks"]
+
+
+def test_a_file_that_a_check_names_is_looked_at_as_it_stands(files: Workspace) -> None:
+    checks = ({"kind": "contains", "text": "quorum", "file": "work/answer.md"},)
+    script = [
+        answer(DONE, step=0),
+        answer(use("file/write", path="work/answer.md", text="quorum: four"), step=1),
+        answer(DONE),
+    ]
+    reports, requests, seen = checked_turn(script, checks, files)
+    assert "work/answer.md" in str(seen.prompts[1])
+    [sent] = reports
+    assert sent.data["checks"] == [['contains in work/answer.md "quorum"', ""]]
+    written = {"work/answer.md": Artefact("quorum: four")}
+    assert requests[-1].data["digest"] == Evidence(Artefact(DONE["text"]), written).digest
+
+
+# --- mail that nobody has read --------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Interrupted:
+    """A model during whose first call a directive arrives."""
+
+    store: RedisStore
+    inner: Seen
+    name: str = "scripted:interrupted"
+    is_language_model: bool = False
+    calls: int = field(default=0)
+
+    def bound(self, prompt: Prompt) -> Any:
+        return self.inner.bound(prompt)
+
+    def expected(self, prompt: Prompt) -> Any:
+        return self.inner.expected(prompt)
+
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
+        self.calls += 1
+        if self.calls == 1:
+            await self.store.post(inbox(A1), message("wait: cite it"))
+            await anyio.sleep(5)  # a sweep finds it
+        return await self.inner.attempt(prompt, sending)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+def test_a_final_report_waits_for_mail_that_came_meanwhile() -> None:
+    async def test() -> None:
+        async with stored() as store:
+            await Lineage(store).found(replace(executive(A1), privileges=FREE))
+            first = {"when": {"mail_contains": "begin"}, "moves": [DONE]}
+            script = [first, answer(report("cited: quorum", done=True))]
+            model = Interrupted(store, Seen(ScriptedModel(script)))
+            async with at_work(worker_with(store, model)):
+                await store.post(inbox(A1), message("begin"))
+
+                async def is_over() -> bool:
+                    return (await store.resume(A1)).turn == 2
+
+                await until(is_over)
+            assert model.calls == 2, "the first turn ended without another call"
+            sent = list(await store.latest(up(executive(A1).parent), 10))  # type: ignore[arg-type]  # it has one
+            assert [(m.text, m.data["done"]) for m in sent] == [("cited: quorum", True)]
+            assert "came while you worked" in str(model.inner.prompts[1])
+
+    jumping(test)
+
+
+# --- what is sent back ----------------------------------------------------------------------------
+
+
+def test_who_directs_a_child_that_has_handed_in_sends_its_work_back() -> None:
+    low = AgentId("a-2")
+
+    async def test() -> None:
+        async with stored() as store:
+            top = replace(executive(A1), privileges=FREE)
+            child = replace(
+                executive(low),
+                name="low",
+                tier=2,
+                parent=A1,
+                path=(*top.path, low),
+                privileges=FREE,
+            )
+            await Lineage(store).found(top, child)
+            script = [
+                {"when": {"name": "low"}, "moves": [DONE]},
+                answer({"move": "direct", "to": "low", "text": "cite it"}),
+            ]
+            async with at_work(worker_with(store, ScriptedModel(script))):
+                await store.post(inbox(low), message("begin"))
+
+                async def has_directed() -> bool:
+                    return "send_back" in types(list(await store.latest(REQUESTS, 10)))
+
+                await until(has_directed)
+            [back] = [m for m in await store.latest(REQUESTS, 10) if m.data["type"] == "send_back"]
+            assert (back.sender, back.data["agent"], back.data["reason"]) == (A1, low, "cite it")
+            assert back.kind is Kind.REQUEST
+
+    jumping(test)
