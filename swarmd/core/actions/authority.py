@@ -88,11 +88,19 @@ def outranked(swarm: Swarm, actor: Actor, agent: Agent) -> Denied | None:
     with what is above it.
     """
     for stop in swarm.lineage.stops.values():
-        root = swarm.lineage.get(stop.target.removeprefix("="))
-        is_below = root is not None and agent.id in root.path
-        if (is_below or stop.holds(agent)) and outranks(swarm, stop, actor):
+        if outranks(swarm, stop, actor) and _keeps(swarm, stop, agent):
             return Denied(Rule.PRECEDENCE, f"{stop.target} is held by {stop.by}")
     return None
+
+
+def _keeps(swarm: Swarm, stop: Stop, agent: Agent) -> bool:
+    """Would somebody whom it holds end with this agent? A stop on a tier or on a privilege may
+    hold whoever is below it.
+    """
+    root = swarm.lineage.get(stop.target.removeprefix("="))
+    if root is not None and agent.id in root.path:
+        return True
+    return any(stop.holds(one) for one in swarm.lineage.below(agent.id))
 
 
 def overruled(

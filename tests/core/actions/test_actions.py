@@ -347,7 +347,7 @@ def test_what_one_stopped_only_its_equal_or_better_touches(
 
 
 @pytest.mark.parametrize(("setter", "actor"), PAIRS)
-@pytest.mark.parametrize("stopped", ["top", "low", "=low", "m1", "tier:2", "*"])
+@pytest.mark.parametrize("stopped", ["top", "low", "=low", "m1", "tier:2", "tier:3", "*"])
 def test_what_is_held_is_not_ended_with_what_is_above_it_nor_from_within(
     stopped: str, setter: Authority, actor: Authority
 ) -> None:
