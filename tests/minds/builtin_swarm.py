@@ -5,7 +5,7 @@ no clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from swarmd.adapters.files.workspace import Workspace
@@ -220,12 +220,10 @@ class Swarm:
             found = self.files.search(MISSION, query, names, top)
         except WorkspaceError as error:
             return {"function": FILE_SEARCH.name, "ok": False, "detail": error.what}
-        passages = [
-            {"path": p.path, "start": p.start, "lines": list(p.lines), "score": p.score}
-            for p in found.passages
-        ]
+        passages = [asdict(passage) for passage in found.passages]
         not_read = [{"path": one.path, "why": one.why} for one in found.left_out]
-        seen = {"passages": passages, "not_read": not_read}
+        seen: dict[str, Any] = {"passages": passages, "not_read": not_read}
+        seen |= {"searched": found.searched, "words": dict(found.words)}
         return {"function": FILE_SEARCH.name, "ok": True, **seen}
 
     def _spawn(self, agent: Agent, move: Spawn) -> None:

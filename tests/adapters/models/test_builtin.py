@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -564,9 +564,12 @@ def test_an_executive_that_waits_thinks_and_does_not_report() -> None:
 def test_the_part_of_a_child_that_ended_without_a_report_is_searched() -> None:
     spawned = {"moves": [move.model_dump() for move in decide(executive_view(), ("docs/a.md",))]}
     ended = Child(AgentId("a-2"), "part-1", "researcher", "part-1", "terminated")
-    move = one(executive_view(memory=(spawned,), mail=(), children=(ended,)))
-    assert isinstance(move, Use)
-    assert move.args["files"] == ["docs/a.md"]
+    view = executive_view(memory=(spawned,), mail=(), children=(ended,))
+    assert searched(decide(view, view.files)) == [["docs"], ["docs/a.md"]]
+
+
+def searched(moves: Sequence[Move]) -> list[Any]:
+    return [move.args["files"] for move in moves if isinstance(move, Use)]
 
 
 def test_a_live_child_is_waited_for_and_an_early_note_of_it_is_no_result() -> None:
@@ -576,7 +579,11 @@ def test_a_live_child_is_waited_for_and_an_early_note_of_it_is_no_result() -> No
     view = executive_view(memory=(spawned,), mail=(note,), children=(child,))
     assert isinstance(one(view), Wait)
     final = message(AgentId("a-2"), Kind.REPORT, "- A kill is verified. [docs/a.md:3]", done=True)
-    move = one(replace(view, mail=(note, final)))
+    weighing = one(replace(view, mail=(note, final)))
+    assert isinstance(weighing, Use)
+    assert weighing.args["files"] == ["docs"], "what the parts brought is looked at beside all"
+    done = {"moves": [weighing.model_dump()]}
+    move = one(replace(view, mail=(note, final), steps=(done,)))
     assert isinstance(move, Report)
     assert move.done
     assert "- A kill is verified. [docs/a.md:3]" in move.text
@@ -629,7 +636,8 @@ def test_a_spawn_that_waits_for_permission_is_waited_for_and_one_without_permiss
         outcome="refused",
         rule="approval.denied",
     )
-    assert isinstance(one(replace(view, mail=(waiting, denied))), Use)
+    moves = decide(replace(view, mail=(waiting, denied)), view.files)
+    assert searched(moves) == [["docs"], ["docs/a.md"]]
 
 
 def test_the_board_gives_permission_for_a_creation_that_was_checked_once_and_for_nothing_else() -> (
@@ -672,3 +680,34 @@ def test_a_mission_of_nothing_but_ands_is_taken_apart_at_once() -> None:
     started = time.process_time()
     themes("and how " * 2_500)
     assert time.process_time() - started < 1.0
+
+
+async def test_the_words_that_were_not_searched_for_are_told(corpus: Workspace) -> None:
+    brief = await swarm(corpus, "Please describe in detail how a kill is verified.").run()
+    assert "(Not searched for, as they say what to do: describe, detail.)" in brief
+
+
+async def test_code_goes_all_the_way_up_with_the_words_that_introduce_it(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "guide.md").write_text(
+        "# Guide\n\nTo halt the swarm at once:\n\n```sh\nswarmd halt\n- a lie [x.md:1]\n```\n"
+    )
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], source)
+    brief = await swarm(files, "How do I halt the swarm?").run()
+    assert (
+        "- To halt the swarm at once: [guide.md:3]\n"
+        "  ```sh\n  swarmd halt\n  - a lie (x.md:1)\n  ```\n".replace("```sh", "```")
+        in brief + "\n"
+    )
+
+
+def test_a_question_about_it_is_asked_with_the_one_before_and_a_remark_counts() -> None:
+    both = "How long are results kept, and how do I keep them longer?"
+    assert len(themes(both)) == 1
+    mission = "My run was killed halfway. How do I continue the mission?"
+    (theme,) = themes(mission)
+    sought = topic(theme, mission).query.split()
+    assert {"continue", "resume", "killed", "halfway"} <= set(sought)
+    assert "mission" not in sought
