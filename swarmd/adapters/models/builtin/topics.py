@@ -85,8 +85,8 @@ class Topic:
         return [self.written[term] for term in self.strong if term not in have]
 
     def passed_over(self) -> list[str]:
-        """The words that were not searched for, because they say what to do."""
-        return [self.written[term] for term in self.weights if self.is_weak(term)]
+        """The theme's words that were not searched for, because they say what to do."""
+        return [self.written[term] for term in _stems_once(self.asked) if self.is_weak(term)]
 
 
 def topic(theme: str, mission: str = "") -> Topic:
