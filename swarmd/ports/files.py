@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from swarmd.core.agent.file_list import FileFacts
@@ -12,12 +12,15 @@ from swarmd.core.model.names import MissionId
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Consecutive lines of a file that answer a query. `start` counts from 1."""
+    """Consecutive lines of a file that answer a query. `start` counts from 1; `under` are the
+    headings above them, from the title down.
+    """
 
     path: str
     start: int
     lines: tuple[str, ...]
     score: float
+    under: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,14 @@ class LeftOut:
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a search found, and what it could not look into: that was not searched, whatever was
-    found.
+    found. `searched` passages were looked at, and `words` says in how many of them each word of the
+    query is, in one of its forms.
     """
 
     passages: tuple[Passage, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    searched: int = 0
+    words: Mapping[str, int] = field(default_factory=dict)
 
 
 class Files(Protocol):

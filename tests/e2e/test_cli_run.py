@@ -69,8 +69,12 @@ def test_run_prints_the_result_alone_and_its_progress_beside_it(
     assert "The swan sings before it dies." in done.stdout
     assert "swans.md:1" in done.stdout
     assert "proposes:" not in done.stdout
-    for shown in ("proposes:", "consents:", "+ sob created", "delivered (spent"):
+    for shown in ("proposes:", "+ sob created", "delivered (spent"):
         assert shown in done.stderr
+    folded = [line for line in done.stderr.split("\n") if " consent (" in line]
+    assert len(folded) == 2, "each debate of the built-in mind is one line"
+    assert all("rules and retrieval, no language model" in line for line in folded)
+    assert "consents:" not in done.stderr
     assert "\x1b" not in done.stderr
 
 

@@ -6,12 +6,14 @@ Invariant: the lines of a passage are the file's own, and its `start` is the num
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
 
 # A passage is quoted into prompts: a dozen lines is a paragraph or a small function.
 PASSAGE_LINES_MAX: Final = 12
 PASSAGE_LINES_MIN: Final = 4  # of a list: fewer lines say too little to be found by themselves
+CODE_LINES_MAX: Final = 20  # of a fence that is not divided, on top of what introduces it
 # Minified files have one endless line, and some write a paragraph to a line: longer lines are
 # searched in parts.
 LINE_CHARS_MAX: Final = 4_000
@@ -35,30 +37,104 @@ def is_prose(path: str) -> bool:
     return (name.rsplit(".", 1)[1].lower() if "." in name.lstrip(".") else "") in PROSE
 
 
-_HEADING: Final = re.compile(r" {0,3}#{1,6}\s+\S")
+_HEADING: Final = re.compile(r" {0,3}(#{1,6})\s+\S")
 FENCE: Final = re.compile(r"\s*(```|~~~)")
 ITEM: Final = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?")
+# Below a line of text it makes that a heading, of a level that its sign tells.
+_UNDERLINE: Final = re.compile(r"([=~^\"#*+-])\1{2,}\s*$")
+_LEVELS: Final = {"=": 1, "-": 2, "~": 3, "^": 4}
+_HEADING_CHARS_MAX: Final = 200
+UNDER: Final = " › "  # between a heading and one below it
 
 
 def is_heading(line: str) -> bool:
     return _HEADING.match(line) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """`level` counts from 1, the title. `lines` are those that it takes: 2 where it is
+    underlined.
+    """
+
+    level: int
+    text: str
+    lines: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Where lines of prose are no text, by the index of the first: headings, and fences with the
+    index behind their last line. A fence whose end is missing goes on to the end.
+    """
+
+    headings: Mapping[int, Heading]
+    fences: Mapping[int, int]
+
+
+def outline_of(lines: Sequence[str]) -> Outline:
+    headings: dict[int, Heading] = {}
+    fences: dict[int, int] = {}
+    at = 0
+    while at < len(lines):
+        if heading := _heading_at(lines, at):
+            headings[at] = heading
+            at += heading.lines  # an underline is no fence
+        elif mark := FENCE.match(lines[at]):
+            fences[at] = _end_of_fence(lines, at, mark[1])
+            at = fences[at]
+        else:
+            at += 1
+    return Outline(headings, fences)
+
+
+def _end_of_fence(lines: Sequence[str], first: int, mark: str) -> int:
+    closing = (n for n in range(first + 1, len(lines)) if lines[n].strip().startswith(mark))
+    return next(closing, len(lines) - 1) + 1
+
+
+def _heading_at(lines: Sequence[str], index: int) -> Heading | None:
+    line = lines[index]
+    if hit := _HEADING.match(line):
+        return Heading(len(hit[1]), line.strip("# \t")[:_HEADING_CHARS_MAX])
+    below = _UNDERLINE.match(lines[index + 1]) if index + 1 < len(lines) else None
+    if below is None or _is_no_title(lines, index):
+        return None
+    return Heading(_LEVELS.get(below[1], 5), line.strip()[:_HEADING_CHARS_MAX], 2)
+
+
+def _is_no_title(lines: Sequence[str], index: int) -> bool:
+    """A title is one line of text, and no row, item or rule."""
+    line = lines[index]
+    first = index == 0 or not lines[index - 1].strip() or _UNDERLINE.match(lines[index - 1])
+    is_text = line[:1].strip() != "" and any(map(str.isalnum, line))
+    return not (first and is_text) or "|" in line or ITEM.match(line) is not None
+
+
 def passages(path: str, text: str) -> Iterator[tuple[int, tuple[str, ...], str]]:
-    """The passages of a file: first line's number, lines, and the heading that they stand under.
+    """The passages of a file: first line's number, lines, and the headings that they stand under,
+    from the title down.
 
     A line of more than `LINE_CHARS_MAX` characters is a passage for each of its parts, all with its
     number.
     """
     lines = lines_of(text)
-    prose = is_prose(path)
-    heading = ""
-    for first, last in _split_paragraphs(lines) if prose else _split_blocks(lines):
-        for line in lines[first:last] if prose else ():
-            if is_heading(line):
-                heading = line.strip("# \t")[:LINE_CHARS_MAX]
+    outline = outline_of(lines) if is_prose(path) else None
+    paths, under = _paths_of(outline.headings if outline else {}), ""
+    for first, last in _split_paragraphs(lines, outline) if outline else _split_blocks(lines):
+        under = next((paths[n] for n in range(last - 1, first - 1, -1) if n in paths), under)
         for start, part in _of_bounded_lines(lines, first, last):
-            yield start + 1, part, heading
+            yield start + 1, part, under
+
+
+def _paths_of(headings: Mapping[int, Heading]) -> dict[int, str]:
+    """Each heading with those above it."""
+    found: dict[int, str] = {}
+    above: list[Heading] = []
+    for index, heading in headings.items():
+        above = [one for one in above if one.level < heading.level] + [heading]
+        found[index] = UNDER.join(one.text for one in above)
+    return found
 
 
 def _of_bounded_lines(
@@ -108,39 +184,83 @@ def _last_seam(text: str, first: int, last: int) -> int:
     return last
 
 
-def _split_paragraphs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Blocks between blank lines; headings go with what follows, a fence is not broken by its
-    blanks.
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    kind: Literal["heading", "code", "text"]
+    first: int
+    last: int  # the line behind it
+
+
+def _split_paragraphs(lines: Sequence[str], outline: Outline) -> Iterator[tuple[int, int]]:
+    """Blocks between blank lines; headings go with what follows, a fence with the paragraph before
+    it, and no blank line breaks a fence.
     """
-    first: int | None = None
-    in_fence = only_headings = False
-    for number, line in enumerate(lines):
-        is_blank = not line.strip()
-        ends = is_blank or is_heading(line)
-        if ends and first is not None and not (in_fence or only_headings):
-            yield from _cut_block(lines, first, number)
-            first = None
-        if not is_blank:
-            if first is None:
-                first, only_headings = number, True
-            only_headings &= is_heading(line)
-        in_fence ^= FENCE.match(line) is not None
-    if first is not None:
-        yield from _cut_block(lines, first, len(lines))
+    block: list[_Chunk] = []
+    for chunk in _chunks_of(lines, outline):
+        if block and not _is_joined(block[-1], chunk):
+            yield from _cut_block(lines, block)
+            block = []
+        block.append(chunk)
+    if block:
+        yield from _cut_block(lines, block)
 
 
-def _cut_block(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
+def _chunks_of(lines: Sequence[str], outline: Outline) -> Iterator[_Chunk]:
+    at = 0
+    while at < len(lines):
+        chunk = _chunk_at(lines, outline, at)
+        if lines[at].strip():
+            yield chunk
+        at = chunk.last
+
+
+def _chunk_at(lines: Sequence[str], outline: Outline, at: int) -> _Chunk:
+    """A blank line is one, too."""
+    if heading := outline.headings.get(at):
+        return _Chunk("heading", at, at + heading.lines)
+    if at in outline.fences:
+        return _Chunk("code", at, outline.fences[at])
+    end = at + 1
+    while lines[at].strip() and end < len(lines) and _is_text(lines, outline, end):
+        end += 1
+    return _Chunk("text", at, end)
+
+
+def _is_text(lines: Sequence[str], outline: Outline, at: int) -> bool:
+    return bool(lines[at].strip()) and at not in outline.headings and at not in outline.fences
+
+
+def _is_joined(before: _Chunk, chunk: _Chunk) -> bool:
+    if before.kind == "heading" or chunk.kind == "heading":
+        return before.kind == "heading"
+    return chunk.first == before.last or (before.kind, chunk.kind) == ("text", "code")
+
+
+def _cut_block(lines: Sequence[str], block: Sequence[_Chunk]) -> Iterator[tuple[int, int]]:
     """A block in pieces: before a list item once there are enough lines, else where it gets too
-    long.
+    long. A fence stays whole, with what introduces it, where it has at most `CODE_LINES_MAX`.
     """
-    while last > first and not lines[last - 1].strip():
-        last -= 1
+    first, last = block[0].first, block[-1].last
+    fence = next((chunk.first for chunk in block if chunk.kind == "code"), last)
+    whole = fence if last - fence <= CODE_LINES_MAX else last
+    *pieces, (start, _) = _cut_lines(lines, first, whole) if first < whole else [(first, first)]
+    yield from pieces
+    yield start, last
+
+
+def _cut_lines(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
     while first < last:
         limit = min(first + PASSAGE_LINES_MAX, last)
         items = (n for n in range(first + PASSAGE_LINES_MIN, limit) if ITEM.match(lines[n]))
         at = next(items, limit)
         yield first, at
         first = at
+
+
+def _cut_run(lines: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
+    while last > first and not lines[last - 1].strip():
+        last -= 1
+    return _cut_lines(lines, first, last)
 
 
 def _split_blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -152,7 +272,7 @@ def _split_blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
         elif number - first >= PASSAGE_LINES_MAX or (
             not line.strip() and number - first >= PASSAGE_LINES_MAX // 2
         ):
-            yield from _cut_block(lines, first, number)
+            yield from _cut_run(lines, first, number)
             first = number if line.strip() else None
     if first is not None:
-        yield from _cut_block(lines, first, len(lines))
+        yield from _cut_run(lines, first, len(lines))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
-from swarmd.adapters.files.passages import passages
-from swarmd.adapters.files.words import terms
+from swarmd.adapters.files.markup import without_markup
+from swarmd.adapters.files.passages import is_prose, passages
+from swarmd.adapters.files.words import STOP_WORDS, stem, terms, words
 from swarmd.errors import WorkspaceError
 from swarmd.log_events import LogEvent
 from swarmd.logs import logger
@@ -67,12 +69,14 @@ class Retrieval:
         `load` gives a file's text, or raises `WorkspaceError`, which leaves the file out. Files
         beyond `INDEX_FILES_MAX` or `INDEX_BYTES_MAX`, in order of their paths, are left out.
         """
-        wanted = sorted(set(terms(query)))[:QUERY_WORDS_MAX]
         if not files:
             return Found()
         taken, beyond = _within_bounds(sorted(files, key=lambda listed: listed.path))
         index = self._index_of(scope, taken, load)
-        return Found(index.search(wanted, top), (*index.left_out, *beyond))
+        wanted = _wanted_in(query)
+        held = {word: index.holding.get(term, 0) for term, word in wanted.items()}
+        left_out = (*index.left_out, *beyond)
+        return Found(index.search(tuple(wanted), top), left_out, len(index.passages), held)
 
     def _index_of(self, scope: str, files: Sequence[Listed], load: Callable[[str], str]) -> _Index:
         slot = self._take_slot((scope, *((listed.path, listed.stamp) for listed in files)), files)
@@ -91,6 +95,12 @@ class Retrieval:
             ):
                 self._slots.popitem(last=False)
             return slot
+
+
+def _wanted_in(query: str) -> dict[str, str]:
+    """The stems that are looked for, sorted, and how the last word of each is written."""
+    stems = {stem(word): word for word in words(query) if word not in STOP_WORDS}
+    return dict(sorted(stems.items())[:QUERY_WORDS_MAX])
 
 
 def _within_bounds(files: Sequence[Listed]) -> tuple[Sequence[Listed], list[LeftOut]]:
@@ -115,18 +125,23 @@ _BEYOND: Final = (
 )
 
 
+# Path, number of the first line, lines, and the headings above them.
+_Place = tuple[str, int, tuple[str, ...], str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Index:
     """Passages and BM25 over them. Read-only once built."""
 
-    passages: tuple[tuple[str, int, tuple[str, ...]], ...]
+    passages: tuple[_Place, ...]
     vocabulary: dict[str, int]
     bm25: Any  # bm25s ships no types; `None` where there is nothing to find
     left_out: tuple[LeftOut, ...] = ()
+    holding: Mapping[str, int] = field(default_factory=dict)  # passages with a term
 
     @classmethod
     def of(cls, files: Sequence[Listed], load: Callable[[str], str]) -> _Index:
-        found: list[tuple[str, int, tuple[str, ...]]] = []
+        found: list[_Place] = []
         documents: list[list[int]] = []
         vocabulary: dict[str, int] = {}
         left_out: list[LeftOut] = []
@@ -134,23 +149,28 @@ class _Index:
             found.append(passage)
             documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in said])
         bm25 = _build_bm25(documents, vocabulary) if documents else None
-        return cls(tuple(found), vocabulary, bm25, tuple(left_out))
+        holding = _count_holding(documents, vocabulary)
+        return cls(tuple(found), vocabulary, bm25, tuple(left_out), holding)
 
     def search(self, wanted: Sequence[str], top: int) -> tuple[Passage, ...]:
-        known = [self.vocabulary[term] for term in wanted if term in self.vocabulary]
-        if not known:
+        if not (known := [self.vocabulary[term] for term in wanted if term in self.vocabulary]):
             return ()
         scores = self.bm25.get_scores_from_ids(known).tolist()
         hits = sorted((-score, *self.passages[i]) for i, score in enumerate(scores) if score > 0)
         return tuple(
-            Passage(path, start, lines, round(-score, 4))
-            for score, path, start, lines in hits[:top]
+            Passage(path, start, lines, round(-score, 4), under)
+            for score, path, start, lines, under in hits[:top]
         )
+
+
+def _count_holding(documents: list[list[int]], vocabulary: Mapping[str, int]) -> dict[str, int]:
+    counts = Counter(chain.from_iterable(map(set, documents)))
+    return {term: counts[number] for term, number in vocabulary.items()}
 
 
 def _read_documents(
     files: Sequence[Listed], load: Callable[[str], str], left_out: list[LeftOut]
-) -> Iterator[tuple[tuple[str, int, tuple[str, ...]], list[str]]]:
+) -> Iterator[tuple[_Place, list[str]]]:
     """The passages that have a word to be found by, with their terms. A file that cannot be read is
     added to `left_out`.
     """
@@ -160,17 +180,15 @@ def _read_documents(
         except WorkspaceError as error:
             left_out.append(LeftOut(listed.path, error.what.removeprefix(f"{listed.path}: ")))
             continue
-        for start, lines, heading in passages(listed.path, text):
-            if said := _terms_of(lines, heading):
-                yield (listed.path, start, lines), said
+        name = terms(listed.path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
+        for start, lines, under in passages(listed.path, text):
+            if said := terms(_shown(listed.path, lines)):
+                # "It takes two steps." is about the kill that its headings or its file name.
+                yield (listed.path, start, lines, under), [*said, *terms(under), *name]
 
 
-def _terms_of(lines: Sequence[str], heading: str) -> list[str]:
-    said = terms("\n".join(lines))
-    # "It takes two steps." is about the kill that its heading names.
-    if said and not any(heading in line for line in lines):
-        said += terms(heading)
-    return said
+def _shown(path: str, lines: Sequence[str]) -> str:
+    return "\n".join(map(without_markup, lines) if is_prose(path) else lines)
 
 
 def _build_bm25(documents: list[list[int]], vocabulary: dict[str, int]) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Final
 
-from swarmd.adapters.files.passages import FENCE, ITEM, is_heading, is_prose, parts_of
+from swarmd.adapters.files.markup import is_directive, without_markup
+from swarmd.adapters.files.passages import FENCE, ITEM, is_prose, outline_of, parts_of
 from swarmd.adapters.files.words import RUN, UNSPACED
 
 SENTENCE_CHARS_MAX: Final = 420
@@ -24,6 +27,7 @@ _UNSPACED_ENDS: Final = "。！？"
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|cf|al|no|nr|fig|dr|mr|mrs|ms|st)|\b[A-Z])\.\s+$", re.I
 )
+_CODE_SPAN: Final = re.compile(r"`[^`]*`")
 _TABLE_RULE: Final = re.compile(r"[\s|:+=-]+$")
 _COMMENT: Final = re.compile(r"\s*(?:#+|//+!?|/\*+|\*+/?|--+|;+|\"\"\"|''')\s?")
 _LOOKS_LIKE_CODE: Final = re.compile(
@@ -50,19 +54,50 @@ def cleaned(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of a file, on one line. `line` is where its first word stands."""
+    """One sentence of a file, on one line. `line` is where its first word stands; `code` are the
+    lines of the block that it introduces, `under` the headings above it, `around` its passage.
+    """
 
     path: str
     line: int
     text: str
+    code: tuple[str, ...] = field(default=(), compare=False)
+    under: str = field(default="", compare=False)
+    around: str = field(default="", compare=False)
 
 
 def sentences(path: str, start: int, lines: Sequence[str]) -> Iterator[Sentence]:
-    """The sentences of a passage; headings, table rules, fences and what is no sentence are left
-    out.
+    """The sentences of a passage, the last before a block of code with that block; headings (but
+    before a block), table rules, markup and what is no sentence are left out.
     """
-    for unit in _group_lines(path, start, lines):
-        yield from _split_unit(path, unit)
+    read = [said for unit in _group_lines(path, start, lines) for said in _read_unit(path, unit)]
+    for said, behind in zip_longest(read, read[1:]):
+        code = behind.code if behind else ()
+        if said.sentence is not None and (code or said.stands_alone):
+            yield replace(said.sentence, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A unit's sentence, or its code. What is no sentence and what is a heading ("For Django:")
+    says something before a block of code alone.
+    """
+
+    sentence: Sentence | None
+    stands_alone: bool = False
+    code: tuple[str, ...] = ()
+
+
+def _read_unit(path: str, unit: Sequence[_Line]) -> list[_Said]:
+    """One at least: what stands before code is what introduces it."""
+    first = unit[0]
+    if first.code:
+        return [_Said(None, code=first.code)]
+    found = [] if first.is_heading else [_Said(one, True) for one in _split_unit(path, unit)]
+    if first.is_alone and not first.is_heading:
+        return [*found, _Said(None)]  # a row of a table introduces nothing
+    text = " ".join(line.text for line in unit)
+    return found or [_Said(Sentence(path, first.number, bounded(cleaned(text))))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +108,8 @@ class _Line:
     text: str = ""
     is_alone: bool = False
     opens: bool = False
+    is_heading: bool = False
+    code: tuple[str, ...] = ()
 
     @property
     def ends_unit(self) -> bool:
@@ -81,13 +118,13 @@ class _Line:
 
 
 def _group_lines(path: str, start: int, lines: Sequence[str]) -> Iterator[list[_Line]]:
-    """Lines that belong together (a paragraph, a list item, a row)."""
+    """Lines that belong together (a paragraph, a list item, a row, a block of code)."""
     unit: list[_Line] = []
     for line in _lines_of_prose(start, lines) if is_prose(path) else _lines_of_code(start, lines):
         if unit and line.ends_unit:
             yield unit
             unit = []
-        if line.text and line.is_alone:
+        if line.is_alone and (line.text or line.code):
             yield [line]
         elif line.text:
             unit.append(line)
@@ -96,14 +133,32 @@ def _group_lines(path: str, start: int, lines: Sequence[str]) -> Iterator[list[_
 
 
 def _lines_of_prose(start: int, lines: Sequence[str]) -> Iterator[_Line]:
-    in_fence = False
-    for number, written in enumerate(lines, start):
-        line = _as_prose(number, written)
-        if line.is_alone and _is_rule(lines, number - start + 1):
-            continue  # a table's head names columns and says nothing
-        is_fence = FENCE.match(written) is not None
-        in_fence ^= is_fence
-        yield _Line(number) if in_fence or is_fence else line
+    outline = outline_of(lines)
+    at = 0
+    while at < len(lines):
+        if at in outline.fences:
+            end = outline.fences[at]
+            yield _Line(start + at, is_alone=True, code=_code_in(lines[at:end]))
+            at = end
+        elif heading := outline.headings.get(at):
+            yield _Line(start + at, without_markup(heading.text), is_alone=True, is_heading=True)
+            at += heading.lines
+        else:
+            yield _as_row_or_text(start + at, lines, at)
+            at += 1
+
+
+def _as_row_or_text(number: int, lines: Sequence[str], at: int) -> _Line:
+    line = _as_prose(number, lines[at])
+    # A table's head names columns and says nothing.
+    return _Line(number) if line.is_alone and _is_rule(lines, at + 1) else line
+
+
+def _code_in(fence: Sequence[str]) -> tuple[str, ...]:
+    """The lines between its marks, without the indent that all of them have."""
+    inner = fence[1:-1] if len(fence) > 1 and FENCE.match(fence[-1]) else fence[1:]
+    text = "\n".join(without_controls(line.expandtabs(4)) for line in inner)
+    return tuple(line.rstrip() for line in textwrap.dedent(text).strip("\n").split("\n"))
 
 
 def _lines_of_code(start: int, lines: Sequence[str]) -> Iterator[_Line]:
@@ -119,8 +174,10 @@ def _is_rule(lines: Sequence[str], index: int) -> bool:
 
 def _as_prose(number: int, line: str) -> _Line:
     """A row of a table stands alone, an item of a list opens."""
-    text = re.sub(r"^\s*(?:>\s?)+", "", line).strip()
-    if not text or is_heading(line) or _TABLE_RULE.match(text):
+    if is_directive(line):
+        return _Line(number, opens=True)
+    text = without_markup(re.sub(r"^\s*(?:>\s?)+", "", line)).strip()
+    if not text or _TABLE_RULE.match(text):
         return _Line(number, opens=True)
     if text.startswith("|"):
         return _Line(number, text.strip("| "), is_alone=True, opens=True)
@@ -149,7 +206,7 @@ def _bounded_sentences(
     whole = last - first <= SENTENCE_CHARS_MAX
     chars_max = SENTENCE_CHARS_MAX if whole or is_prose(path) else ROW_CHARS_MAX
     for part in parts_of(text[first:last], chars_max):
-        sentence = bounded(cleaned(part))
+        sentence = bounded(cleaned(without_markup(part) if is_prose(path) else part))
         ends = first + len(part) == last
         if is_sentence(sentence):
             yield Sentence(
@@ -191,8 +248,9 @@ def bounded(text: str, chars_max: int = SENTENCE_CHARS_MAX) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    """Enough words to say something, and more letters than signs."""
+    """Enough words to say something, one of them outside of code, and more letters than signs."""
     letters = sum(char.isalpha() for char in text)
     if UNSPACED.search(text):
         return letters >= 6
-    return len(RUN.findall(text)) >= SENTENCE_WORDS_MIN and letters * 2 > len(text.replace(" ", ""))
+    enough = len(RUN.findall(text)) >= SENTENCE_WORDS_MIN and RUN.search(_CODE_SPAN.sub("", text))
+    return bool(enough) and letters * 2 > len(text.replace(" ", ""))

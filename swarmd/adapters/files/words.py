@@ -10,9 +10,10 @@ from typing import Final
 STOP_WORDS: Final = frozenset(
     re.findall(
         r"\w+",
-        "a about above after again against all also am an and any are as at be because been before "
-        "being below between both but by can cannot could did do does doing don down during each "
-        "else etc ever every few for from further had has have having he her here hers him his how "
+        "a about above across after again against all along also am an and any are as at be "
+        "because been before behind being below beside between both but by can cannot could did do "
+        "does doing don down during each else etc ever every few for from further had has have "
+        "having he her here hers him his how "
         "i if in into is it its itself just let like me more most much my no nor not now of off on "
         "once one only or other our ours out over own per please rather same shall she should "
         "since so some such than that the their theirs them then there these they this those "
@@ -54,6 +55,16 @@ def _character_pairs(run: str) -> list[str]:
 
 # The commonest words that change more than their ending.
 _IRREGULAR: Final = {
+    "better": "good",
+    "bigger": "big",
+    "faster": "fast",
+    "higher": "high",
+    "larger": "large",
+    "longer": "long",
+    "lower": "low",
+    "shorter": "short",
+    "slower": "slow",
+    "smaller": "small",
     "began": "begin",
     "begun": "begin",
     "broke": "break",

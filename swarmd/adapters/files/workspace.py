@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from swarmd.adapters.files.bounds import FILE_BYTES_MAX, READ_BYTES_MAX
@@ -123,7 +124,7 @@ class Workspace:
         ]
         for one in found.left_out:
             logger(__name__).warning(LogEvent.FILE_NOT_SEARCHED, path=one.path, why=one.why)
-        return Found(found.passages, _each_once(left_out))
+        return replace(found, left_out=_each_once(left_out))
 
     def _list_searchable(
         self, mission: MissionId, names: Sequence[str]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from swarmd.adapters.models.builtin.wording import SPEECH
 from swarmd.cli.render.silence import Silence
 from swarmd.cli.render.text import Ink, amounts, counted, excerpt, plain, wants_colour
 from swarmd.cli.render.tree import is_under_way, tree_lines
@@ -89,6 +90,7 @@ class Watcher:
         self._tree: Tree | None = None
         self._told = ""
         self._silence = Silence()
+        self._folded: list[str] | None = None  # who consented; `None` where a debate is shown
 
     def heard(self, message: Message) -> list[str]:
         """Lines for one message; none for what is another mission's, was shown, or says nothing
@@ -99,10 +101,22 @@ class Watcher:
             return []
         self._heard.add(key)
         if message.channel == BOARD_ROOM:
-            return [self._spoken(message)]
+            return self._debated(message)
         if message.channel == JOURNAL:
             return self._entered(message)
         return []
+
+    def _debated(self, message: Message) -> list[str]:
+        """What the board's room says; the consent of seats that speak by rule is one short line."""
+        if self._folded is None and message.kind is Kind.PROPOSAL and SPEECH in message.text:
+            self._folded = []
+        elif self._folded is not None and message.data.get("stance") == "consent":
+            self._folded.append(plain(str(message.sender)))
+            return []
+        told = [f"{', '.join(self._folded)} consent ({SPEECH})"] if self._folded else []
+        if self._folded:
+            self._folded = []
+        return [*(self._ink.paint(line, "dim") for line in told), self._spoken(message)]
 
     def _is_ours(self, message: Message) -> bool:
         """Also what is of no mission, but for a turn: of a seat that may be a former mission's."""

@@ -121,7 +121,8 @@ def _list(files: Files, acting: Acting, args: ListFiles) -> Mapping[str, Any]:
 def _search(files: Files, acting: Acting, args: SearchFiles) -> Mapping[str, Any]:
     names = args.files or _readable(files, acting)
     found = files.search(acting.mission, args.query, names, args.top)
-    result = {"passages": [asdict(passage) for passage in found.passages]}
+    seen = {"searched": found.searched, "words": dict(found.words)}
+    result = {"passages": [asdict(passage) for passage in found.passages], **seen}
     return result | {"not_read": _not_read(found)} if found.left_out else result
 
 

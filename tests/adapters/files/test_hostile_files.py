@@ -19,7 +19,27 @@ READING: Final[dict[str, Callable[[str], Iterable[object]]]] = {
 
 
 @pytest.mark.parametrize("read", READING.values(), ids=READING)
-@pytest.mark.parametrize("unit", [".", "?)", "... ", " ", ";", "a. "])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        ".",
+        "?)",
+        "... ",
+        " ",
+        ";",
+        "a. ",
+        "[",
+        "[a](",
+        "![",
+        "<a ",
+        "<!--",
+        ":a",
+        "`a <",
+        "&",
+        "` ",
+        "| ",
+    ],
+)
 def test_a_line_of_nothing_but_marks_is_read_at_once(
     unit: str, read: Callable[[str], Iterable[object]]
 ) -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from swarmd.adapters.files import search as file_search
 from swarmd.adapters.files.passages import (
+    CODE_LINES_MAX,
+    FENCE,
     LINE_CHARS_MAX,
     PASSAGE_LINES_MAX,
     lines_of,
@@ -98,12 +100,57 @@ and that
 def test_a_heading_goes_with_the_block_that_follows_it() -> None:
     found = [(start, lines) for start, lines, _ in passages("a.md", MARKDOWN)]
     assert found[0] == (1, ("# Title", "", "## First", "One paragraph", "of two lines."))
-    assert found[1] == (7, ("Another one.",))
-    assert found[2][0] == 9, "a blank line does not break a fence"
+    assert found[1][0] == 7
+    assert found[1][1][:3] == ("Another one.", "", "```sh"), "a fence is with what introduces it"
+    assert found[1][1][-3:] == ("```", "- item one", "- item two"), "no blank line breaks a fence"
 
 
 def test_a_passage_knows_the_heading_that_it_stands_under() -> None:
-    assert [heading for _, _, heading in passages("a.md", MARKDOWN)] == ["First"] * 4
+    assert [heading for _, _, heading in passages("a.md", MARKDOWN)] == ["Title › First"] * 2
+
+
+UNDERLINED = """The title
+=========
+
+First
+-----
+
+Words of the first.
+
+| a | b |
+|---|---|
+| c | d |
+
+Deep
+~~~~
+
+Words that are deep.
+
+```sh
+# no heading
+```
+
+Second
+------
+
+- item
+---
+Words of the second.
+"""
+
+
+def test_a_heading_may_be_underlined_and_what_stands_in_a_fence_or_a_table_is_none() -> None:
+    found = {under: lines for _, lines, under in passages("a.rst", UNDERLINED)}
+    assert list(found) == ["The title › First", "The title › First › Deep", "The title › Second"]
+
+
+def test_a_long_fence_is_divided_and_a_short_one_is_not() -> None:
+    def parts(count: int) -> list[int]:
+        text = "So it is said:\n\n```\n" + "line\n" * count + "```\n"
+        return [len(lines) for _, lines, _ in passages("a.md", text)]
+
+    assert parts(CODE_LINES_MAX - 2) == [CODE_LINES_MAX + 2]
+    assert max(parts(CODE_LINES_MAX)) == PASSAGE_LINES_MAX
 
 
 @given(
@@ -118,7 +165,8 @@ def test_passages_are_the_lines_of_the_file_in_order_and_only_blank_lines_are_be
     for start, lines, _ in passages(path, text):
         assert all(not line.strip() for line in whole[at : start - 1])
         assert tuple(whole[start - 1 : start - 1 + len(lines)]) == lines
-        assert 1 <= len(lines) <= PASSAGE_LINES_MAX
+        code_lines = CODE_LINES_MAX if any(map(FENCE.match, lines)) else 0
+        assert 1 <= len(lines) <= PASSAGE_LINES_MAX + code_lines
         at = start - 1 + len(lines)
     assert all(not line.strip() for line in whole[at:])
 
@@ -191,7 +239,40 @@ def test_headings_rules_fences_and_heads_of_tables_are_no_sentences() -> None:
         "says this | and that |\n"
     )
     text += "\n```\nthis is a command line\n```\n\n---\n\nTitle of some words\n===\n"
-    assert said(text) == [(5, "a row says this | and that"), (13, "Title of some words")]
+    assert said(text) == [(5, "a row says this | and that")]
+
+
+def test_code_is_quoted_with_the_words_before_it_whatever_these_are() -> None:
+    text = (
+        "To stop all of it, say so:\n\n```sh\nswarmd halt\n\n  # at once\n```\n\nFor Django:\n"
+        "```\nrun it\n```\n\n## Quick start\n\n~~~\n```\n~~~\n"
+    )
+    found = [(one.line, one.text, one.code) for one in sentences("a.md", 1, lines_of(text))]
+    assert found == [
+        (1, "To stop all of it, say so:", ("swarmd halt", "", "  # at once")),
+        (9, "For Django:", ("run it",)),
+        (14, "Quick start", ("```",)),
+    ]
+
+
+MARKED = """<div class="hero" markdown>
+[![Build](https://ci/badge.svg)](https://ci) ![Logo](logo.png)
+<!-- a comment of some words -->
+- [ ] Read the <b>whole</b> [guide](guide.md#all) &mdash; twice.
+- Set `<name>` to the [`limit`](a_(b).md "Title") of the host.
+!!! warning "Do not do this at home"
+[guide]: https://example.org/guide
+See :ref:`the other page <page>` and `its source <https://x.org>`_ as well.
+</div>
+"""
+
+
+def test_what_stands_there_for_its_looks_is_not_quoted() -> None:
+    assert said(MARKED) == [
+        (4, "Read the whole guide — twice."),
+        (5, "Set `<name>` to the `limit` of the host."),
+        (8, "See `the other page` and its source as well."),
+    ]
 
 
 def test_items_are_units_of_their_own_without_their_marks() -> None:

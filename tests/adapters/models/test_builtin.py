@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pytest
 
@@ -24,251 +24,16 @@ from swarmd.adapters.models.builtin.wording import SPEECH
 from swarmd.core.board.motions.act import ActMotion
 from swarmd.core.board.motions.charter import CharterMotion
 from swarmd.core.board.motions.deliver import DeliverMotion
-from swarmd.core.board.motions.direct import DirectMotion
 from swarmd.core.board.motions.reject import RejectMotion
 from swarmd.core.model.charter import Charter
-from swarmd.core.model.functions import FILE_SEARCH, MOVES_MAX, Offer, SearchFiles
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import Argue, Move, Propose, Report, Spawn, Use, Vote, Wait
-from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.names import AgentId
 from swarmd.core.model.refusals import Rule
-from swarmd.errors import WorkspaceError
-from swarmd.ports.models import Answered, Call, Child, Prompt, Usage, View
+from swarmd.ports.models import Answered, Call, Child, Usage, View
+from tests.minds.builtin_swarm import MISSION, SEATS, Swarm, message, prompt
 
-MISSION = MissionId("m-1")
-SEATS = ("captain-picard", "socrates", "king-solomon", "gandhi", "marcus-aurelius", "tony-stark")
 CITED = re.compile(r"^- (?P<text>.+) \[(?P<path>[^\]]+):(?P<line>\d+)\]$")
-
-
-# --- a small swarm ----------------------------------------------------------------------------
-
-
-@dataclass
-class Agent:
-    """An agent of the simulator: what the runtime would remember of it."""
-
-    id: AgentId
-    tier: int
-    charter: Charter
-    parent: AgentId | None
-    key: str
-    memory: list[Mapping[str, Any]] = field(default_factory=list)
-    inbox: list[Message] = field(default_factory=list)
-    children: list[Child] = field(default_factory=list)
-
-
-@dataclass
-class Swarm:
-    """Carries the moves of the built-in mind as the runtime does: search, spawn, report, think."""
-
-    files: Workspace
-    mission: str
-    names: tuple[str, ...]
-    refuse: Callable[[Spawn], Rule | None] = lambda spawn: None
-    agents: dict[AgentId, Agent] = field(default_factory=dict)
-    reports: dict[AgentId, str] = field(default_factory=dict)
-    room: list[Message] = field(default_factory=list)
-    calls: int = 0
-    motions: list[Mapping[str, Any]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.model = BuiltinModel(self.files)
-
-    async def ask(self, view: View) -> tuple[Move, ...]:
-        self.calls += 1
-        assert self.calls < 300, "the swarm runs in circles"
-        answer = await self.model.attempt(prompt(view))
-        assert answer.usage.tokens == 0
-        assert 1 <= len(answer.moves) <= (MOVES_MAX if view.call is None else 1)
-        return answer.moves
-
-    # --- the board
-
-    async def run(self) -> str:
-        """The delivered text, or the reason of the rejection."""
-        for number in range(1, 8):
-            phase: Literal["review", "propose"] = "review" if self.reports else "propose"
-            call = Call(
-                phase,
-                number,
-                None,
-                reports=self._for_review(),
-                send_backs_max=2,
-                sent_back=self._sent_back(),
-            )
-            (proposed,) = await self.ask(self.seat("captain-picard", call))
-            assert isinstance(proposed, Propose)
-            motion = proposed.motion.model_dump()
-            self.motions.append(motion)
-            if not await self._is_carried(motion, number):
-                continue
-            match proposed.motion:
-                case CharterMotion(executives=executives):
-                    for executive in executives:
-                        charter = Charter(**executive.model_dump(exclude={"key", "replaces"}))
-                        self._make(charter, 1, None, executive.key or executive.name)
-                    await self._work()
-                case DirectMotion(to=to, text=text):
-                    self._post(AgentId(to), AgentId("sob"), Kind.DIRECTIVE, text)
-                    await self._work()
-                case DeliverMotion(text=text, reports=reports):
-                    return "\n\n".join((text, *(self.reports[AgentId(id)] for id in reports)))
-                case RejectMotion(reason=reason):
-                    return reason
-        raise AssertionError("the board decided nothing")
-
-    def _sent_back(self) -> int:
-        return sum(motion["motion"] == "direct" for motion in self.motions)
-
-    async def _is_carried(self, motion: Mapping[str, Any], number: int) -> bool:
-        votes = []
-        for name in SEATS:
-            call = Call("debate", number, motion, reports=self._for_review(), send_backs_max=2)
-            (argued,) = await self.ask(self.seat(name, call))
-            assert isinstance(argued, Argue)
-            self.room.append(message(AgentId(name), Kind.ARGUMENT, argued.text))
-        for name in SEATS:
-            call = Call("vote", number, motion, reports=self._for_review(), send_backs_max=2)
-            (voted,) = await self.ask(self.seat(name, call))
-            assert isinstance(voted, Vote)
-            votes.append(voted.choice)
-        return votes.count("yes") > votes.count("no")
-
-    def seat(self, name: str, call: Call) -> View:
-        return View(
-            AgentId(name),
-            name,
-            "seat",
-            0,
-            MISSION,
-            self.mission,
-            self.names,
-            call=call,
-            room=tuple(self.room),
-        )
-
-    def _for_review(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(
-            {
-                "agent": id,
-                "name": self.agents[id].charter.name,
-                "text": text,
-                "files": [],
-                "done": True,
-            }
-            for id, text in self.reports.items()
-        )
-
-    # --- the agents
-
-    def _make(self, charter: Charter, tier: int, parent: AgentId | None, key: str) -> AgentId:
-        id = AgentId(f"a-{len(self.agents) + 1}")
-        self.agents[id] = Agent(id, tier, charter, parent, key)
-        self._post(id, parent or AgentId("sob"), Kind.CHARTER, charter.task)
-        return id
-
-    def _post(self, to: AgentId, sender: AgentId, kind: Kind, text: str, **data: Any) -> None:
-        self.agents[to].inbox.append(message(sender, kind, text, **data))
-
-    async def _work(self) -> None:
-        while waiting := [agent for agent in self.agents.values() if agent.inbox]:
-            for agent in waiting:
-                await self._turn(agent)
-
-    async def _turn(self, agent: Agent) -> None:
-        mail, agent.inbox = tuple(agent.inbox), []
-        steps: list[Mapping[str, Any]] = []
-        while True:
-            moves = await self.ask(self.view(agent, mail, steps))
-            results = [self._do(agent, move) for move in moves]
-            steps += [{"moves": [move.model_dump() for move in moves]}, {"results": results}]
-            if not any(isinstance(move, Use) for move in moves):
-                break
-        agent.memory += [{"mail": [plain(sent) for sent in mail]}, *steps]
-
-    def view(
-        self, agent: Agent, mail: tuple[Message, ...], steps: Sequence[Mapping[str, Any]]
-    ) -> View:
-        files = agent.charter.files or self.names
-        return View(
-            agent.id,
-            agent.charter.name,
-            agent.charter.role,
-            agent.tier,
-            MISSION,
-            self.mission,
-            files,
-            charter=agent.charter,
-            mail=mail,
-            memory=tuple(agent.memory),
-            steps=tuple(steps),
-            children=tuple(agent.children),
-        )
-
-    def _do(self, agent: Agent, move: Move) -> Mapping[str, Any]:
-        match move:
-            case Use(function=FILE_SEARCH.name, args=args):
-                asked = SearchFiles.model_validate(args)
-                return self._search(asked.query, asked.files or self.names, asked.top)
-            case Spawn():
-                self._spawn(agent, move)
-            case Report(text=text, done=done):
-                assert done
-                if agent.parent is None:
-                    self.reports[agent.id] = text
-                else:
-                    self._post(agent.parent, agent.id, Kind.REPORT, text, done=True)
-            case Wait():
-                pass
-            case _:
-                raise AssertionError(f"no move of an agent: {move}")
-        return {"move": move.move, "ok": True}
-
-    def _search(self, query: str, names: Sequence[str], top: int) -> Mapping[str, Any]:
-        try:
-            found = self.files.search(MISSION, query, names, top)
-        except WorkspaceError as error:
-            return {"function": FILE_SEARCH.name, "ok": False, "detail": error.what}
-        passages = [
-            {"path": p.path, "start": p.start, "lines": list(p.lines), "score": p.score}
-            for p in found.passages
-        ]
-        not_read = [{"path": one.path, "why": one.why} for one in found.left_out]
-        seen = {"passages": passages, "not_read": not_read}
-        return {"function": FILE_SEARCH.name, "ok": True, **seen}
-
-    def _spawn(self, agent: Agent, move: Spawn) -> None:
-        rule = self.refuse(move)
-        if rule is not None:
-            self._post(
-                agent.id,
-                AgentId("supervisor"),
-                Kind.ANSWER,
-                "refused",
-                key=move.key,
-                rule=rule.value,
-            )
-            return
-        id = self._make(move.charter, agent.tier + 1, agent.id, move.key)
-        agent.children.append(Child(id, move.charter.name, move.charter.role, move.key, "live"))
-        self._post(agent.id, AgentId("supervisor"), Kind.ANSWER, "created", key=move.key, agent=id)
-
-
-def message(sender: AgentId, kind: Kind, text: str, **data: Any) -> Message:
-    return Message(sender=sender, kind=kind, at="2030-01-01T00:00:00Z", text=text, data=data)
-
-
-def plain(sent: Message) -> Mapping[str, Any]:
-    return {
-        "from": sent.sender,
-        "kind": sent.kind.value,
-        "text": sent.text,
-        "data": dict(sent.data),
-    }
-
-
-def prompt(view: View) -> Prompt:
-    return Prompt("", "", (), Offer(()), 1_000, view)
 
 
 # --- what it works on -------------------------------------------------------------------------
@@ -799,9 +564,12 @@ def test_an_executive_that_waits_thinks_and_does_not_report() -> None:
 def test_the_part_of_a_child_that_ended_without_a_report_is_searched() -> None:
     spawned = {"moves": [move.model_dump() for move in decide(executive_view(), ("docs/a.md",))]}
     ended = Child(AgentId("a-2"), "part-1", "researcher", "part-1", "terminated")
-    move = one(executive_view(memory=(spawned,), mail=(), children=(ended,)))
-    assert isinstance(move, Use)
-    assert move.args["files"] == ["docs/a.md"]
+    view = executive_view(memory=(spawned,), mail=(), children=(ended,))
+    assert searched(decide(view, view.files)) == [["docs"], ["docs/a.md"]]
+
+
+def searched(moves: Sequence[Move]) -> list[Any]:
+    return [move.args["files"] for move in moves if isinstance(move, Use)]
 
 
 def test_a_live_child_is_waited_for_and_an_early_note_of_it_is_no_result() -> None:
@@ -811,7 +579,11 @@ def test_a_live_child_is_waited_for_and_an_early_note_of_it_is_no_result() -> No
     view = executive_view(memory=(spawned,), mail=(note,), children=(child,))
     assert isinstance(one(view), Wait)
     final = message(AgentId("a-2"), Kind.REPORT, "- A kill is verified. [docs/a.md:3]", done=True)
-    move = one(replace(view, mail=(note, final)))
+    weighing = one(replace(view, mail=(note, final)))
+    assert isinstance(weighing, Use)
+    assert weighing.args["files"] == ["docs"], "what the parts brought is looked at beside all"
+    done = {"moves": [weighing.model_dump()]}
+    move = one(replace(view, mail=(note, final), steps=(done,)))
     assert isinstance(move, Report)
     assert move.done
     assert "- A kill is verified. [docs/a.md:3]" in move.text
@@ -864,7 +636,8 @@ def test_a_spawn_that_waits_for_permission_is_waited_for_and_one_without_permiss
         outcome="refused",
         rule="approval.denied",
     )
-    assert isinstance(one(replace(view, mail=(waiting, denied))), Use)
+    moves = decide(replace(view, mail=(waiting, denied)), view.files)
+    assert searched(moves) == [["docs"], ["docs/a.md"]]
 
 
 def test_the_board_gives_permission_for_a_creation_that_was_checked_once_and_for_nothing_else() -> (
@@ -907,3 +680,34 @@ def test_a_mission_of_nothing_but_ands_is_taken_apart_at_once() -> None:
     started = time.process_time()
     themes("and how " * 2_500)
     assert time.process_time() - started < 1.0
+
+
+async def test_the_words_that_were_not_searched_for_are_told(corpus: Workspace) -> None:
+    brief = await swarm(corpus, "Please describe in detail how a kill is verified.").run()
+    assert "(Not searched for, as they say what to do: describe, detail.)" in brief
+
+
+async def test_code_goes_all_the_way_up_with_the_words_that_introduce_it(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "guide.md").write_text(
+        "# Guide\n\nTo halt the swarm at once:\n\n```sh\nswarmd halt\n- a lie [x.md:1]\n```\n"
+    )
+    files = Workspace(tmp_path / "workspace", None)
+    files.snapshot(MISSION, [source], source)
+    brief = await swarm(files, "How do I halt the swarm?").run()
+    assert (
+        "- To halt the swarm at once: [guide.md:3]\n"
+        "  ```sh\n  swarmd halt\n  - a lie (x.md:1)\n  ```\n".replace("```sh", "```")
+        in brief + "\n"
+    )
+
+
+def test_a_question_about_it_is_asked_with_the_one_before_and_a_remark_counts() -> None:
+    both = "How long are results kept, and how do I keep them longer?"
+    assert len(themes(both)) == 1
+    mission = "My run was killed halfway. How do I continue the mission?"
+    (theme,) = themes(mission)
+    sought = topic(theme, mission).query.split()
+    assert {"continue", "resume", "killed", "halfway"} <= set(sought)
+    assert "mission" not in sought

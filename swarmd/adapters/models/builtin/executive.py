@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from swarmd.adapters.models.builtin.reports import (
 )
 from swarmd.adapters.models.builtin.searches import (
     PASSAGES_TOP,
+    counts_in,
     failed_searches,
     files_not_read,
     found_sentences,
@@ -113,18 +114,22 @@ def _waiting_for(view: View, parts: Mapping[str, Files]) -> list[str]:
 def _own_searches(
     view: View, files: Files, about: Topic, parts: Mapping[str, Files]
 ) -> tuple[Move, ...]:
-    """What nobody else will do: parts whose researcher was refused or ended, and what the board
-    sends back.
+    """What nobody else will do: to look at what the parts brought beside one another, parts whose
+    researcher was refused or ended, and what the board sends back.
     """
     query = about.query
     if has_reported(view):  # and it was sent back, or it would not have come this far
         # With the words of whoever sent it back, which may be others than the theme's.
         query = topic(" ".join((*directions_now(view), query))).query
-        left = [files] if files not in searched_files(items_in(view.steps, "moves")) else []
+        left = _not_in(files, items_in(view.steps, "moves"))
     else:
-        left = _left_parts(view, parts)
-    once = list(dict.fromkeys(left))[:PARTS_MAX]
-    return tuple(search_move(query, part, 2 * PASSAGES_TOP) for part in once)
+        left = _not_in(files, moves_of(view)) + _left_parts(view, parts)
+    once = list(dict.fromkeys(left))[: PARTS_MAX + 1]
+    return tuple(search_move(query, part, PASSAGES_TOP) for part in once)
+
+
+def _not_in(files: Files, moves: Iterable[Mapping[str, Any]]) -> list[Files]:
+    return [] if files in searched_files(moves) else [files]
 
 
 def _left_parts(view: View, parts: Mapping[str, Files]) -> list[Files]:
@@ -140,20 +145,30 @@ def _left_parts(view: View, parts: Mapping[str, Files]) -> list[Files]:
 def _write_section(view: View, theme: str, about: Topic) -> str:
     """The theme as a heading, then what was quoted, best first, each sentence once."""
     reports, own = list(final_reports(view).values()), results_of(view)
-    candidates = [quote for text in reports for quote in quotes_in(text)]
-    best = ranked(about, [*candidates, *found_sentences(own)], QUOTES_MAX)
+    quoted = [quote for text in reports for quote in quotes_in(text)]
+    best = ranked(about, [*found_sentences(own), *quoted], QUOTES_MAX, counts_in(own))
     lines = [f"## {theme}", "", *map(cite, best), *_missing_lines(about, best)]
-    if not _was_made_good(own):
-        lines += failed_searches(own)[:PARTS_MAX]
+    return "\n".join([*lines, *_undone_lines(own), *_not_read_lines(reports, own)])
+
+
+def _undone_lines(own: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [] if _was_made_good(own) else failed_searches(own)[:PARTS_MAX]
+
+
+def _not_read_lines(reports: Sequence[str], own: Sequence[Mapping[str, Any]]) -> list[str]:
     not_read = not_read_lines([*not_read_in(reports), *files_not_read(own)])
-    return "\n".join([*lines, "", *not_read] if not_read else lines)
+    return ["", *not_read] if not_read else []
 
 
 def _missing_lines(about: Topic, best: Sequence[Sentence]) -> list[str]:
     missing = about.missing(sentence.text for sentence in best)
     if not best:
         return [f"{NOTHING} {', '.join(missing) or about.query}"]
-    return ["", f"(No sentence above has: {', '.join(missing[:8])}.)"] if missing else []
+    passed = about.passed_over()[:8]
+    said = f"(No sentence above has: {', '.join(missing[:8])}.)" if missing else ""
+    not_sought = f"(Not searched for, as they say what to do: {', '.join(passed)}.)"
+    told = [*([said] if said else []), *([not_sought] if passed else [])]
+    return ["", *told] if told else []
 
 
 def _was_made_good(own: Sequence[Mapping[str, Any]]) -> bool:

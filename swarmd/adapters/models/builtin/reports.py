@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from swarmd.adapters.files.sentences import Sentence, bounded, cleaned, without_controls
 
 QUOTES_MAX: Final = 8  # of one researcher and of one section
+CODE_LINES_MAX: Final = 12  # of one quotation; a reader opens the file for more
+CODE_CHARS_MAX: Final = 160  # of one line of it
 NOTHING: Final = "nothing found for:"
 NOT_SEARCHED: Final = "not searched:"
 NOT_READ: Final = "not read:"  # a file that no further search would read either
 NOT_READ_SHOWN: Final = 20
 
-_CITATION: Final = re.compile(r"^\s*[-*]?\s*(?P<text>.+) \[(?P<path>.+?):(?P<line>\d{1,9})\]\s*$")
+# Code is indented, so no line of it can pass for a quotation or for a line of the report's own.
+_QUOTED: Final = re.compile(
+    r"^[-*] (?P<text>.+) \[(?P<path>.+?):(?P<line>\d{1,9})\]\s*?$"
+    r"(?:\n  (?P<mark>```|~~~~)\n(?P<code>(?:(?:  .*)?\n)*?)  (?P=mark)$)?",
+    re.M,
+)
 _NUMBER: Final = re.compile(rf"{NOT_READ} \d+ more")
 _FAKE: Final = re.compile(r"\[([^\[\]]{1,300}:\d{1,9})\]")
 
 
 def cite(sentence: Sentence) -> str:
+    """A quotation as a line of a report, with the code that it introduces indented below it."""
     # A file may hold what looks like a citation: in round brackets it can't pass for one of ours.
     text = _FAKE.sub(r"(\1)", sentence.text)
-    return f"- {text} [{sentence.path}:{sentence.line}]"
+    return "\n".join([f"- {text} [{sentence.path}:{sentence.line}]", *_code_lines(sentence.code)])
+
+
+def _code_lines(code: Sequence[str]) -> list[str]:
+    """In a fence that the code cannot close, at most so many lines of it."""
+    if not code:
+        return []
+    shown = [bounded(_FAKE.sub(r"(\1)", line), CODE_CHARS_MAX) for line in code[:CODE_LINES_MAX]]
+    more = ["…"] if len(code) > CODE_LINES_MAX else []
+    fence = "```" if not any("```" in line for line in shown) else "~~~~"
+    return [f"  {line}".rstrip() for line in (fence, *shown, *more, fence)]
 
 
 def quotes_of(reports: Iterable[Mapping[str, Any]]) -> list[Sentence]:
@@ -32,11 +50,14 @@ def quotes_of(reports: Iterable[Mapping[str, Any]]) -> list[Sentence]:
 
 def quotes_in(report: str) -> list[Sentence]:
     """The cited sentences of a report."""
-    found = map(_CITATION.match, report.split("\n"))
     return [
-        Sentence(one_line(hit["path"]), int(hit["line"]), bounded(cleaned(hit["text"])))
-        for hit in found
-        if hit
+        Sentence(
+            one_line(hit["path"]),
+            int(hit["line"]),
+            bounded(cleaned(hit["text"])),
+            tuple(without_controls(line[2:]) for line in (hit["code"] or "").splitlines()),
+        )
+        for hit in _QUOTED.finditer(report)
     ]
 
 

@@ -11,6 +11,7 @@ from swarmd.adapters.models.builtin.ranking import ranked
 from swarmd.adapters.models.builtin.reports import NOTHING, QUOTES_MAX, cite, not_read_lines
 from swarmd.adapters.models.builtin.searches import (
     PASSAGES_TOP,
+    counts_in,
     failed_searches,
     files_not_read,
     found_sentences,
@@ -39,7 +40,7 @@ def _query_for(view: View, about: Topic) -> str:
 
 
 def _write_report(about: Topic, results: Sequence[Mapping[str, Any]]) -> str:
-    best = ranked(about, found_sentences(results), QUOTES_MAX)
+    best = ranked(about, found_sentences(results), QUOTES_MAX, counts_in(results))
     lines = [cite(sentence) for sentence in best]
     if not best:
         lines.append(f"{NOTHING} {', '.join(about.missing(())) or about.query}")

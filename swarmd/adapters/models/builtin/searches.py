@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from swarmd.adapters.files.sentences import Sentence, bounded, cleaned, sentences
+from swarmd.adapters.files.words import stem
 from swarmd.adapters.models.builtin.reports import NOT_READ, NOT_SEARCHED, one_line
 from swarmd.core.model.functions import FILE_SEARCH
 from swarmd.core.model.moves import Use
 
-PASSAGES_TOP: Final = 8
+PASSAGES_TOP: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many passages were looked at, and how many of them have a stem."""
+
+    searched: int = 0
+    holding: Mapping[str, int] = field(default_factory=dict)
 
 
 def search_move(query: str, files: tuple[str, ...], top: int) -> Use:
@@ -29,14 +39,23 @@ def search_results(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, An
 
 
 def found_sentences(results: Iterable[Mapping[str, Any]]) -> list[Sentence]:
-    """The sentences of the passages that searches brought."""
+    """The sentences of the passages that searches brought, each with what stands around it."""
     return [
-        sentence
+        replace(sentence, under=passage.get("under", ""), around="\n".join(passage["lines"]))
         for result in search_results(results)
         if result.get("ok")
         for passage in result.get("passages", ())
         for sentence in sentences(passage["path"], passage["start"], passage["lines"])
     ]
+
+
+def counts_in(results: Iterable[Mapping[str, Any]]) -> Counts:
+    """In how many passages each word is, by the search that looked at most of them."""
+    widest = max(search_results(results), key=lambda one: one.get("searched", 0), default={})
+    words = widest.get("words") or {}
+    return Counts(
+        int(widest.get("searched", 0)), {stem(word): int(count) for word, count in words.items()}
+    )
 
 
 def files_not_read(results: Iterable[Mapping[str, Any]]) -> list[str]:
