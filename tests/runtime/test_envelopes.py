@@ -50,7 +50,7 @@ CLASSES: Final = ("forged", "bare", "other swarm", "other channel", "flipped", "
 FALSE: Final = frozenset({"forged", "bare", "other swarm", "other channel", "flipped"})
 # The recorder says the same in every turn, for ever: that is not what is looked at here.
 TALKATIVE: Final = replace(
-    DECLARED, limits=DECLARED.limits.model_copy(update={"repeats_max": 1_000, "chatter_max": 1_000})
+    DECLARED, limits=DECLARED.limits.model_copy(update={"unchanged_max": 1_000})
 )
 ROUNDS: Final = 20  # of 500 each: half of them before the restart, half after it
 

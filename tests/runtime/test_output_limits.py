@@ -53,6 +53,10 @@ SAME: Final = [
     }
 ]
 
+# Turns that change something where it is asked the same each time: the first, which is its first
+# report, too.
+FREE: Final = 1
+
 
 def bounded(**bounds: Any) -> Declarations:
     return replace(DECLARED, limits=DECLARED.limits.model_copy(update=bounds))
@@ -89,10 +93,10 @@ def test_what_is_cut_is_not_sent_is_remembered_by_its_sender_and_is_a_fact() -> 
     async def test() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(A1))
-            async with at_work(guarded_worker(store, repeats_max=2)):
+            async with at_work(guarded_worker(store, unchanged_max=2)):
                 await woken(store, 4)
             assert len(await reports(store)) == 2
-            facts = await facts_of(store, fact="refuse", rule=Rule.REPEAT, agent=A1)
+            facts = await facts_of(store, fact="refuse", rule=Rule.NO_PROGRESS, agent=A1)
             assert [(f["channel"], f["to"], f["count"], f["tell"]) for f in facts] == [
                 (up(SOB), SOB, "1", "1"),
                 (up(SOB), SOB, "1", ""),
@@ -104,8 +108,8 @@ def test_what_is_cut_is_not_sent_is_remembered_by_its_sender_and_is_a_fact() -> 
                 for entry in map(json.loads, resumed.memory.entries)
                 for r in entry.get("results", ())
             ]
-            assert [r["rule"] for r in results] == [Rule.REPEAT, Rule.REPEAT]
-            assert "more than 2 times in a row" in results[0]["detail"]
+            assert [r["rule"] for r in results] == [Rule.NO_PROGRESS, Rule.NO_PROGRESS]
+            assert "2 turns in a row changed nothing" in results[0]["detail"]
             assert await store.read(REQUESTS, FIRST, 10) == []
 
     jumping(test)
@@ -115,17 +119,17 @@ def test_an_agent_that_goes_on_after_being_cut_asks_for_its_end_by_that_rule() -
     async def test() -> None:
         async with stored() as store:
             await Lineage(store).found(executive(A1))
-            async with at_work(guarded_worker(store, repeats_max=1)):
-                await woken(store, 1 + CUTS_MAX)
+            async with at_work(guarded_worker(store, unchanged_max=1)):
+                await woken(store, FREE + CUTS_MAX)
                 assert await store.read(REQUESTS, FIRST, 10) == []
                 await woken(store, 1)
             (failed,) = await store.read(REQUESTS, FIRST, 10)
             assert (failed.sender, failed.data["type"], failed.data["rule"]) == (
                 A1,
                 "failed",
-                Rule.REPEAT,
+                Rule.NO_PROGRESS,
             )
-            assert len(await reports(store)) == 1
+            assert len(await reports(store)) == FREE
 
     jumping(test)
 
@@ -141,8 +145,8 @@ def test_a_final_report_passes_however_often_the_agent_was_cut() -> None:
                 },
                 *SAME,
             ]
-            async with at_work(guarded_worker(store, script, repeats_max=1)):
-                await woken(store, 3)
+            async with at_work(guarded_worker(store, script, unchanged_max=1)):
+                await woken(store, FREE + 2)
                 await store.post(inbox(A1), message("the end"))
 
                 async def is_done() -> bool:
@@ -160,33 +164,37 @@ def test_what_is_remembered_outlives_the_host() -> None:
         async with stored() as store:
             lineage = Lineage(store)
             await lineage.found(executive(A1))
-            async with at_work(guarded_worker(store, repeats_max=2)):
-                await woken(store, 2)
-            async with at_work(guarded_worker(store, host=ELSEWHERE, repeats_max=2)):
+            async with at_work(guarded_worker(store, unchanged_max=2)):
+                await woken(store, FREE + 1)
+            async with at_work(guarded_worker(store, host=ELSEWHERE, unchanged_max=2)):
                 await lineage.place(executive(A1, host=ELSEWHERE, lease=2))
                 await woken(store, 1)
-            assert len(await reports(store)) == 2
-            assert len(await facts_of(store, fact="refuse", rule=Rule.REPEAT, agent=A1)) == 1
+            assert len(await reports(store)) == FREE + 1
+            assert len(await facts_of(store, fact="refuse", rule=Rule.NO_PROGRESS, agent=A1)) == 1
 
     jumping(test)
 
 
-def test_talk_without_end_is_cut_and_a_use_of_a_function_is_no_talk() -> None:
+def test_a_call_with_the_same_result_is_no_progress_and_its_superior_is_told_of_silence() -> None:
     async def test() -> None:
         async with stored() as store:
-            await Lineage(store).found(executive(A1), executive("a-2"))
-            script = [
+            await Lineage(store).found(executive(A1))
+            listing = [
                 {
-                    "when": {"agent": "a-2", "step": 0},
+                    "when": {"role": "executive", "step": 0},
                     "moves": [{"move": "use", "function": "tree/list"}],
                 },
-                *SAME,
+                {"when": {"role": "executive"}, "moves": [{"move": "think", "thought": "Hm."}]},
             ]
-            async with at_work(guarded_worker(store, script, chatter_max=2, repeats_max=1_000)):
-                await woken(store, 4)
-                await woken(store, 4, AgentId("a-2"))
-            cut = await facts_of(store, fact="refuse", rule=Rule.NO_PROGRESS)
-            assert [fact["agent"] for fact in cut] == [A1, A1]
+            async with at_work(guarded_worker(store, listing)):
+                await woken(store, 5)
+            facts = await facts_of(store, fact="refuse", rule=Rule.NO_PROGRESS)
+            assert [(f["channel"], f["count"], f["tell"]) for f in facts] == [
+                (up(SOB), "0", "1"),
+                (up(SOB), "0", ""),
+            ]
+            same = "the same calls with the same results (tree/list)"
+            assert facts[0]["detail"] == f"3 turns in a row changed nothing: {same}"
 
     jumping(test)
 
@@ -197,7 +205,7 @@ def test_talk_without_end_is_cut_and_a_use_of_a_function_is_no_talk() -> None:
 def test_the_board_is_told_once_of_what_was_cut_and_of_the_agents_end() -> None:
     async def test() -> None:
         async with stored() as store:
-            worker = guarded_worker(store, [DELIVERED[0], *SAME], repeats_max=1)
+            worker = guarded_worker(store, [DELIVERED[0], *SAME], unchanged_max=1)
             async with supervised(store, worker):
                 await store.keep_mission({"mission": "What is six by seven?", "id": "m-loop"})
 
@@ -210,7 +218,7 @@ def test_the_board_is_told_once_of_what_was_cut_and_of_the_agents_end() -> None:
                     return (await store.resume(agent)).turn > 0
 
                 await until(first_turn)
-                await woken(store, 1 + CUTS_MAX, agent)
+                await woken(store, FREE + CUTS_MAX + 1, agent)
 
                 async def has_ended() -> list[Mapping[str, Any]]:
                     return [
@@ -223,13 +231,15 @@ def test_the_board_is_told_once_of_what_was_cut_and_of_the_agents_end() -> None:
                 await anyio.sleep(2 * SWEEP_SECONDS)
             said = [m for m in await store.read(BOARD_ROOM, FIRST, 1_000) if m.data.get("cut")]
             assert [(m.kind, m.data["cut"], m.data["agent"]) for m in said] == [
-                (Kind.NOTICE, Rule.REPEAT, agent)
+                (Kind.NOTICE, Rule.NO_PROGRESS, agent)
             ]
             folded = [f for e in await journal_of(store, "facts.folded") for f in e["facts"]]
-            assert len([f for f in folded if f.get("rule") == Rule.REPEAT]) == 1 + CUTS_MAX
+            assert len([f for f in folded if f.get("rule") == Rule.NO_PROGRESS]) == 1 + CUTS_MAX
             [record] = await store.agents([agent])
             assert record is not None
-            assert record.reason.startswith("bus.repeat: it went on after 3 turns that were cut")
+            assert record.reason.startswith(
+                "bus.no-progress: it went on after 3 turns that were cut"
+            )
 
     jumping(test)
 

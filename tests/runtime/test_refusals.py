@@ -216,7 +216,7 @@ async def test_messages_that_the_bus_does_not_carry_are_named_as_often_as_they_w
         turn = (await on.store.resume(agent.id)).turn + 1
         hold = Hold(agent.id, agent.path, agent.incarnation, agent.lease, agent.host)
         cuts = tuple(
-            Cut(up(SOB), to, Rule.REPEAT, "the same text", count, 1, is_news=True)
+            Cut(up(SOB), to, Rule.NO_PROGRESS, "the same text", count, 1, is_news=True)
             for to, count in (("sob", 3), ("gandhi", 2))
         )
         committed = Turn(turn, agent.path, (), {}, {}, {}, (), 1, cuts=cuts)
@@ -225,7 +225,7 @@ async def test_messages_that_the_bus_does_not_carry_are_named_as_often_as_they_w
         told = await on.journal("turn.refused")
         assert [
             (e.data["rule"], e.data["count"], e.data["moves"], e.data["detail"]) for e in told
-        ] == [("bus.repeat", 5, ["message"], "to sob: the same text")]
+        ] == [("bus.no-progress", 5, ["message"], "to sob: the same text")]
         await on.archive()
         assert (await on.proved()).proof.findings == []
 

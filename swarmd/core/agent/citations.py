@@ -77,6 +77,11 @@ def citations_in(text: str) -> tuple[Citation, ...]:
     return tuple(found.values())
 
 
+def places_in(text: str) -> set[str]:
+    """Where its citations point, each as `file:line` by its first line."""
+    return {f"{hit['path']}:{hit['first']}" for hit in _CITED.finditer(text)}
+
+
 def fault_of(citation: Citation, window: Window | None) -> str:
     """Why it is not right; empty where it is. `None`: there is no such file to read."""
     if window is None:

@@ -261,6 +261,11 @@ class Memory:
 NO_MEMORY: Final = Memory()
 
 
+def results_in(memory: Memory) -> list[str]:
+    """The entries of what functions gave."""
+    return [entry for entry in memory.entries if entry.startswith(_RESULTS)]
+
+
 def remember(
     memory: Memory, new: Sequence[Mapping[str, Any]], chars_max: int, functions: Functions
 ) -> Memory:

@@ -39,7 +39,7 @@ from swarmd.core.tree import notices
 Fact = Mapping[str, str]
 
 
-CUT_RULES: Final = {rule.value: rule for rule in (Rule.RATE, Rule.REPEAT, Rule.NO_PROGRESS)}
+CUT_RULES: Final = {rule.value: rule for rule in (Rule.RATE, Rule.NO_PROGRESS)}
 
 
 def is_urgent(fact: Fact) -> bool:
@@ -215,13 +215,15 @@ def _cut(draft: Draft, agent: Agent, fact: Fact) -> None:
 
 def _cut_notice(draft: Draft, agent: Agent, rule: Rule, fact: Fact) -> Message:
     of_whom, why = f"{agent.name} ({agent.id})", f"{rule}: {fact.get('detail', '')}"
+    count = number_in(fact.get("count"))
+    what = f"messages of {of_whom} to you are cut" if count else f"what {of_whom} says is cut"
     return Message(
         sender=SUPERVISOR,
         kind=Kind.NOTICE,
         mission=agent.mission,
         at=draft.stamp,
-        text=f"messages of {of_whom} to you are cut by {why}",
-        data={"agent": agent.id, "cut": rule.value, "count": number_in(fact.get("count"))},
+        text=f"{what} by {why}",
+        data={"agent": agent.id, "cut": rule.value, "count": count},
         hops=number_in(fact.get("hops")),
     )
 

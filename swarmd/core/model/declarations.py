@@ -141,10 +141,9 @@ class Limits(Written):
         900, description="without progress: reported; twice that: to the board"
     )
     messages_per_minute: int = Field(120, ge=1, le=100_000, description="of one sender")
-    repeats_max: int = Field(
-        4, ge=1, le=1_000, description="the same text to the same channel, in a row"
+    unchanged_max: int = Field(
+        3, ge=1, le=1_000, description="turns of an agent in a row that change nothing"
     )
-    chatter_max: int = Field(24, ge=1, le=10_000, description="turns in a row that only talk")
     approval_seconds: Seconds = Field(
         600, description="a request for permission that nobody answers lapses"
     )

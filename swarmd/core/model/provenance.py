@@ -75,13 +75,13 @@ def of_results(results: Iterable[Mapping[str, Any]], functions: Functions) -> fr
     used = {
         str(result["function"])
         for result in results
-        if result.get("ok") and "function" in result and _has_text(result, functions)
+        if result.get("ok") and "function" in result and has_text(result, functions)
     }
     sources = {functions[name].source if name in functions else "tool" for name in used}
     return frozenset(sources - {"own"})
 
 
-def _has_text(result: Mapping[str, Any], functions: Functions) -> bool:
+def has_text(result: Mapping[str, Any], functions: Functions) -> bool:
     """Is anything in it that the source may have written? Numbers are not, nor what is empty, nor
     what only repeats the call.
     """

@@ -76,7 +76,6 @@ class Rule(StrEnum):
     FENCED = agents.FENCED
     HOPS = messages.HOPS
     RATE = messages.RATE
-    REPEAT = messages.REPEAT
     NO_PROGRESS = messages.NO_PROGRESS
     CHANNEL = messages.CHANNEL
     APPROVAL_NEEDED = authority.APPROVAL_NEEDED

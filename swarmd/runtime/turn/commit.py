@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from swarmd.core.agent import output_limits
 from swarmd.core.agent.memory import NO_MEMORY, Memory, mail_entry, news_of, remember
+from swarmd.core.agent.output_limits import Cut
+from swarmd.core.agent.progress_vector import TakenTurn
 from swarmd.core.agent.turn import Acting, ends_here, failed, is_done_after, is_last_word
+from swarmd.core.agent.waiting import NO_WAIT
 from swarmd.core.bus.envelope import heard_pairs
 from swarmd.core.model.lineage import missions_rooms, stop_fields
 from swarmd.core.model.names import Channel, StreamId
@@ -25,14 +29,17 @@ from swarmd.runtime.turn.world import Gathered, World, acting_alone
 log = structlog.get_logger(__name__)
 
 
-def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
+def guard_outputs(
+    world: World, acting: Acting, gathered: Gathered, read: Sequence[str] = ()
+) -> None:
     """What the bus does not carry is taken out, and the agent remembers why; one that goes on
-    all the same fails.
+    all the same fails. `read` is what it remembers of its functions' results.
     """
     judged = output_limits.judge(
         gathered.guard,
-        gathered.outputs,
-        has_used=gathered.has_used,
+        _taken(gathered, read),
+        above=acting.agent.parent,
+        hops=acting.hops,
         now=epoch_of(world.stamp()),
         limits=world.declared.limits,
     )
@@ -42,15 +49,7 @@ def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
         return
     rules = sorted({cut.rule.value for cut in judged.cuts})
     log.warning(LogEvent.MESSAGES_CUT, agent=acting.agent.id, rules=rules)
-    results = [
-        {
-            "ok": False,
-            "rule": cut.rule.value,
-            "detail": f"{cut.count} not sent to {cut.to or cut.channel}: {cut.detail}",
-        }
-        for cut in judged.cuts
-    ]
-    gathered.steps.append({"results": results})
+    gathered.steps.append({"results": [_told_of(cut) for cut in judged.cuts]})
     if judged.gives_up is not None:
         why = (
             f"it went on after {output_limits.CUTS_MAX} turns that were cut: "
@@ -58,6 +57,23 @@ def guard_outputs(world: World, acting: Acting, gathered: Gathered) -> None:
         )
         last = [output for output in judged.passed if is_last_word(output[1])]
         gathered.outputs[:] = [*last, failed(acting, why, judged.gives_up)]
+
+
+def _taken(gathered: Gathered, read: Sequence[str]) -> TakenTurn:
+    return TakenTurn(
+        gathered.mail,
+        gathered.outputs,
+        gathered.calls,
+        bool(gathered.refusals),
+        gathered.wait != NO_WAIT,
+        read,
+    )
+
+
+def _told_of(cut: Cut) -> dict[str, Any]:
+    """To its sender."""
+    what = f"{cut.count} not sent to {cut.to or cut.channel}" if cut.count else "a superior is told"
+    return {"ok": False, "rule": cut.rule.value, "detail": f"{what}: {cut.detail}"}
 
 
 async def commit_turn(

@@ -15,6 +15,7 @@ import structlog
 
 from swarmd.core.agent import results
 from swarmd.core.agent.final_report import Findings, at_work, handed_in, let_go, to_be_heard
+from swarmd.core.agent.progress_vector import Called, called
 from swarmd.core.agent.turn import (
     Acting,
     Briefing,
@@ -267,6 +268,7 @@ class TurnSteps:
         if not_called is not None:
             return not_called
         function, found = call.function, dict[str, Any]()
+        given = call.args.model_dump(mode="json")
 
         async def effect() -> tuple[str, Used]:
             found.update(await call_function(self.world.handlers, self.acting, call))
@@ -281,10 +283,10 @@ class TurnSteps:
                 privileges=function.privileges(call.args),
                 within_seconds=function.seconds,
                 may_repeat=function.may_repeat,
-                given=call.args.model_dump(mode="json"),
+                given=given,
             )
-            self.gathered.has_used = True
             if text == LOST:
+                self.gathered.calls.append(Called(function.name))
                 return failure(function.name, UNKNOWN_OUTCOME)
         except NotAllowedError as no:
             # What it may not use, or what is stopped for all, is told to it; what stops itself ends
@@ -292,7 +294,9 @@ class TurnSteps:
             if no.rule not in _OF_THE_ACTION and not no.detail.startswith("use:"):
                 raise
             return self._refused(move, no.rule, no.detail)
-        return found or json.loads(text)
+        result = found or json.loads(text)
+        self.gathered.calls.append(called(call, given, text, result))
+        return result
 
     def _why_not_called(self, move: Move, call: FunctionCall) -> Mapping[str, Any] | None:
         """The result where it is not even begun: refused, or beyond the turn's bound."""

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from swarmd.core.actions.dead_letters import letter
+from swarmd.core.agent.memory import results_in
 from swarmd.core.agent.offers import functions_of
 from swarmd.core.agent.seat_moves import is_answered
 from swarmd.core.agent.turn import Acting, failed, is_last_word
@@ -90,7 +91,7 @@ async def take_turn(world: World, resident: Resident) -> None:
         except NotAllowedError as no:
             _answer_stopped(agent, acting, gathered, no)
     if not agent.is_seat:
-        guard_outputs(world, acting, gathered)
+        guard_outputs(world, acting, gathered, results_in(resident.memory))
     world.sent.pop(agent.id, None)
     await commit_turn(world, resident, positions, gathered, hops)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarmd.core.agent.output_limits import NO_GUARD, Cut, Guard
+from swarmd.core.agent.progress_vector import Called
 from swarmd.core.agent.turn import Acting, Output, Refusals
 from swarmd.core.agent.waiting import NO_WAIT, AgentWait
 from swarmd.core.model.declarations import Declarations
@@ -50,7 +51,7 @@ class Gathered:
     taint: frozenset[str] = frozenset()
     steps: list[Mapping[str, Any]] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
-    has_used: bool = False  # a function
+    calls: list[Called] = field(default_factory=list)  # of functions
     guard: Guard = NO_GUARD
     cuts: tuple[Cut, ...] = ()
     is_forgotten: bool = False  # the mail does not go into memory

@@ -1,5 +1,5 @@
 """The bus's guards without a bus: what they cut, what they let pass, what they remember and
-forget.
+forget. What counts as a change is in `test_progress_vector`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.agent.output_limits import CUTS_MAX, EDGES_MAX, Guard, Judged, guard_of, judge
+from swarmd.core.agent.output_limits import CUTS_MAX, TOLD_MAX, Guard, Judged, guard_of, judge
+from swarmd.core.agent.progress_vector import MARKS_MAX, Called, TakenTurn
 from swarmd.core.agent.turn import Output, is_done_after
 from swarmd.core.model.channels import REQUESTS, down, room, up
 from swarmd.core.model.declarations import Limits
@@ -62,12 +63,26 @@ class Sender:
         self.stored = ""
         self.now = START
 
-    def turn(self, *outputs: Output, has_used: bool = False, after: float = 1.0) -> Judged:
+    def turn(
+        self,
+        *outputs: Output,
+        mail: Sequence[Message] = (),
+        calls: Sequence[Called] = (),
+        after: float = 1.0,
+        **more: Any,
+    ) -> Judged:
         self.now += after
-        before = guard_of(self.stored)
-        judged = judge(before, outputs, has_used=has_used, now=self.now, limits=self.limits)
+        taken = TakenTurn(mail, outputs, calls, **more)
+        judged = judge(
+            guard_of(self.stored), taken, above=SOB, hops=7, now=self.now, limits=self.limits
+        )
         self.stored = judged.guard.to_text()
         return judged
+
+    def idle(self, times: int) -> list[Judged]:
+        """So many turns after the first that say the same."""
+        self.turn(direct("go"))
+        return [self.turn(direct("go")) for _ in range(times)]
 
     def rules(self, *outputs: Output, **more: Any) -> list[Rule]:
         return [cut.rule for cut in self.turn(*outputs, **more).cuts]
@@ -96,7 +111,7 @@ def test_after_a_minute_it_may_speak_again() -> None:
 def test_in_no_minute_does_more_pass_than_is_allowed(
     steps: Sequence[tuple[float, int]], most: int
 ) -> None:
-    sender = Sender(messages_per_minute=most, chatter_max=10_000)
+    sender = Sender(messages_per_minute=most, unchanged_max=1_000)
     passed: list[float] = []
     for number, (wait, count) in enumerate(steps):
         outputs = [say(f"{number} {n}") for n in range(count)]
@@ -107,85 +122,63 @@ def test_in_no_minute_does_more_pass_than_is_allowed(
 
 @given(st.lists(st.integers(1, 3), max_size=20))
 def test_who_stays_well_within_the_bound_is_never_cut(counts: Sequence[int]) -> None:
-    sender = Sender(messages_per_minute=3, chatter_max=10_000)
+    sender = Sender(messages_per_minute=3, unchanged_max=1_000)
     for number, count in enumerate(counts):
         assert sender.rules(*(say(f"{number} {n}") for n in range(count)), after=61.0) == []
 
 
-# --- repetitions ------------------------------------------------------------------------------
+# --- turns that change nothing ------------------------------------------------------------------
 
 
-def test_the_same_text_on_the_same_edge_is_cut_after_so_many_in_a_row() -> None:
-    sender = Sender(repeats_max=3)
-    assert [sender.rules(direct("go on")) for _ in range(3)] == [[], [], []]
-    assert sender.rules(direct("go on")) == [Rule.REPEAT]
-    assert sender.rules(direct("go on", to="another")) == []
-    assert sender.rules(direct("something else")) == []
-    assert sender.rules(direct("go on")) == []
+def test_the_third_turn_in_a_row_that_changes_nothing_is_cut() -> None:
+    sender = Sender()
+    judged = sender.idle(3)
+    assert [bool(one.cuts) for one in judged] == [False, False, True]
+    assert judged[-1].passed == ()
+    detail = "3 turns in a row changed nothing: words without a new reference or result"
+    assert [(cut.channel, cut.to, cut.rule, cut.detail) for cut in judged[-1].cuts] == [
+        (down(ME), "a-child", Rule.NO_PROGRESS, detail),
+        (up(SOB), SOB, Rule.NO_PROGRESS, detail),
+    ]
 
 
-@pytest.mark.parametrize("other", ["Go on", "  go   on ", "GO ON!!", "go on …", "\uff47o on"])
-def test_case_spaces_and_marks_around_do_not_make_another_text(other: str) -> None:
-    sender = Sender(repeats_max=1)
-    assert sender.rules(direct("go on")) == []
-    assert sender.rules(direct(other)) == [Rule.REPEAT]
+def test_a_turn_that_changes_something_begins_the_row_anew() -> None:
+    sender = Sender()
+    for n in range(20):
+        assert sender.rules(direct("go"), calls=[Called("x/find", f"mark-{n}")]) == []
+        assert sender.rules(direct("go")) == []
+        assert sender.rules(direct("go")) == []
 
 
-def test_numbers_and_words_make_another_text() -> None:
-    sender = Sender(repeats_max=1)
-    for text in ("part 1", "part 2", "part 1 more", "1", "-1", "x", "!", "?"):
-        assert sender.rules(direct(text)) == []
+def test_who_says_nothing_is_cut_too_and_its_superior_is_told() -> None:
+    sender = Sender()
+    same = [Called("tree/list", "the same")]
+    judged = [sender.turn(calls=same) for _ in range(5)]
+    assert [[(c.channel, c.count, c.is_news) for c in one.cuts] for one in judged] == [
+        [],
+        [],
+        [],
+        [(up(SOB), 0, True)],
+        [(up(SOB), 0, False)],
+    ]
+    assert "the same calls with the same results (tree/list)" in judged[3].cuts[0].detail
 
 
-def test_repetitions_within_one_turn_count_too() -> None:
-    sender = Sender(repeats_max=2)
-    judged = sender.turn(*[direct("go")] * 5)
-    assert len(judged.passed) == 2
-    assert [(cut.rule, cut.count) for cut in judged.cuts] == [(Rule.REPEAT, 3)]
-
-
-def test_a_request_is_its_data_and_not_its_key() -> None:
-    sender = Sender(repeats_max=2)
-    for key in ("k1", "k2"):
-        assert sender.rules(request("spawn", key=key, charter={"name": "x"})) == []
-    assert sender.rules(request("spawn", key="k3", charter={"name": "x"})) == [Rule.REPEAT]
-    assert sender.rules(request("spawn", key="k3", charter={"name": "y"})) == []
-
-
-# --- talk without end -------------------------------------------------------------------------
-
-
-def test_turns_that_only_talk_are_cut_after_so_many_in_a_row() -> None:
-    sender = Sender(chatter_max=3)
-    for n in range(3):
-        assert sender.rules(say(f"{n}"), report(f"{n}")) == []
-    judged = sender.turn(say("more"), direct("more"))
-    assert {cut.rule for cut in judged.cuts} == {Rule.NO_PROGRESS}
-    assert judged.passed == ()
-
-
-@pytest.mark.parametrize("what", ["function", "spawn", "act", "done"])
-def test_anything_but_talk_begins_the_row_anew(what: str) -> None:
-    sender = Sender(chatter_max=2)
-    assert [sender.rules(say("a")), sender.rules(say("b"))] == [[], []]
-    match what:
-        case "function":
-            assert sender.rules(say("c"), has_used=True) == []
-        case "done":
-            assert sender.rules(say("c"), report("d", done=True)) == []
-        case _:
-            assert sender.rules(say("c"), request(what, agent="x")) == []
-    assert [sender.rules(say("e")), sender.rules(say("f"))] == [[], []]
-    assert sender.rules(say("g")) == [Rule.NO_PROGRESS]
+def test_a_request_is_cut_like_talk() -> None:
+    sender = Sender()
+    no = Message(sender=SOB, kind=Kind.ANSWER, at="now", data={"outcome": "refused"})
+    again = request("spawn", key="k", charter={"name": "x"})
+    cut = [bool(sender.turn(again, mail=[no]).cuts) for _ in range(4)]
+    assert cut == [False, False, True, True]
 
 
 def test_a_silent_turn_is_neither_talk_nor_progress() -> None:
-    sender = Sender(chatter_max=1)
-    assert sender.rules(say("a")) == []
+    sender = Sender(unchanged_max=2)
+    sender.idle(1)
     before = sender.stored
     assert sender.rules() == []
-    assert guard_of(sender.stored).chatter == guard_of(before).chatter
-    assert sender.rules(say("b")) == [Rule.NO_PROGRESS]
+    assert guard_of(sender.stored).vector == guard_of(before).vector
+    assert Rule.NO_PROGRESS in sender.rules(direct("go"))
 
 
 # --- last words, and who goes on --------------------------------------------------------------
@@ -193,7 +186,7 @@ def test_a_silent_turn_is_neither_talk_nor_progress() -> None:
 
 @given(st.lists(st.sampled_from(["talk", "done", "failed"]), min_size=1, max_size=12))
 def test_last_words_always_pass(kinds: Sequence[str]) -> None:
-    sender = Sender(messages_per_minute=1, repeats_max=1, chatter_max=1)
+    sender = Sender(messages_per_minute=1, unchanged_max=1)
     words = {"talk": say("x"), "done": report("the end", done=True), "failed": FAILED}
     for _ in range(3):
         outputs = [words[kind] for kind in kinds]
@@ -204,61 +197,57 @@ def test_last_words_always_pass(kinds: Sequence[str]) -> None:
 
 
 def test_who_goes_on_after_being_cut_several_times_is_given_up_by_that_rule() -> None:
-    sender = Sender(repeats_max=1)
-    sender.turn(direct("go"))
-    assert [sender.turn(direct("go")).gives_up for _ in range(CUTS_MAX)] == [None] * CUTS_MAX
-    assert sender.turn(direct("go")).gives_up is Rule.REPEAT
+    sender = Sender(unchanged_max=1)
+    assert [one.gives_up for one in sender.idle(CUTS_MAX)] == [None] * CUTS_MAX
+    assert sender.turn(direct("go")).gives_up is Rule.NO_PROGRESS
 
 
 def test_who_betters_itself_begins_anew() -> None:
-    sender = Sender(repeats_max=1)
-    sender.turn(direct("go"))
-    for _ in range(3):
-        assert [sender.turn(direct("go")).gives_up for _ in range(CUTS_MAX)] == [None] * CUTS_MAX
-        assert sender.turn(say(f"{sender.now}")).cuts == ()
+    sender = Sender(unchanged_max=1)
+    for n in range(3):
+        assert [one.gives_up for one in sender.idle(CUTS_MAX)[:-1]] == [None] * (CUTS_MAX - 1)
+        assert sender.turn(direct("go"), calls=[Called("x/find", f"{n}")]).cuts == ()
         assert guard_of(sender.stored).cuts == 0
 
 
-def test_a_silent_turn_between_does_not_hide_that_it_goes_on() -> None:
-    sender = Sender(repeats_max=1)
+def test_a_turn_between_that_is_silent_or_waits_does_not_hide_that_it_goes_on() -> None:
+    sender = Sender(unchanged_max=1)
     sender.turn(direct("go"))
     for _ in range(CUTS_MAX):
         assert sender.turn(direct("go")).gives_up is None
         sender.turn()
-    assert sender.turn(direct("go")).gives_up is Rule.REPEAT
+        sender.turn(calls=[Called("x/find")], is_waiting=True)
+    assert sender.turn(direct("go")).gives_up is Rule.NO_PROGRESS
 
 
 def test_a_silent_turn_of_one_that_was_given_up_gives_up_nothing() -> None:
-    sender = Sender(repeats_max=1)
-    for _ in range(CUTS_MAX + 2):
-        sender.turn(direct("go"))
+    sender = Sender(unchanged_max=1)
+    sender.idle(CUTS_MAX + 2)
     assert guard_of(sender.stored).cuts > CUTS_MAX
-    assert (sender.turn().gives_up, sender.turn(has_used=True).gives_up) == (None, None)
+    news = [Called("x/find", "news")]
+    assert (sender.turn().gives_up, sender.turn(calls=news).gives_up) == (None, None)
 
 
 # --- telling the recipient --------------------------------------------------------------------
 
 
-def test_a_recipient_is_told_once_of_each_row() -> None:
-    sender = Sender(repeats_max=1)
+def test_recipient_and_superior_are_told_once_and_again_after_a_change() -> None:
+    sender = Sender(unchanged_max=1)
+    for mark in "ab":
+        assert sender.turn(direct("go"), calls=[Called("x/find", mark)]).cuts == ()
+        told = [[c.is_news for c in sender.turn(direct("go")).cuts] for _ in range(3)]
+        assert told == [[True, True], [False, False], [False, False]]
+
+
+def test_whoever_else_it_speaks_to_meanwhile_is_told_too() -> None:
+    sender = Sender(unchanged_max=1)
+    sender.turn(direct("go"), say("go"))
     sender.turn(direct("go"))
-    assert [sender.turn(direct("go")).cuts[0].is_news for _ in range(3)] == [True, False, False]
-    sender.turn(direct("something else"))
-    assert sender.turn(direct("something else")).cuts[0].is_news
-
-
-def test_each_recipient_is_told_of_talk_without_end_and_again_after_progress() -> None:
-    sender = Sender(chatter_max=1)
-    sender.turn(say("a"))
-    assert [cut.is_news for cut in sender.turn(say("b")).cuts] == [True]
-    assert [cut.is_news for cut in sender.turn(say("c"), direct("c")).cuts] == [False, True]
-    sender.turn(has_used=True)
-    sender.turn(say("d"))
-    assert [cut.is_news for cut in sender.turn(say("e")).cuts] == [True]
+    assert [c.is_news for c in sender.turn(direct("go"), say("go")).cuts] == [False, True, False]
 
 
 def test_of_a_flood_a_recipient_is_told_again_only_when_it_had_ended() -> None:
-    sender = Sender(messages_per_minute=1)
+    sender = Sender(messages_per_minute=1, unchanged_max=1_000)
     assert [c.is_news for c in sender.turn(say("a"), say("b")).cuts] == [True]
     assert [c.is_news for c in sender.turn(say("c")).cuts] == [False]
     assert sender.turn(say("d"), after=61).cuts == ()
@@ -275,29 +264,31 @@ _OUTPUTS = st.one_of(
     st.just(FAILED),
     st.just(request("spawn", key="k")),
 )
+_CALLS = st.lists(st.integers(0, 99).map(lambda n: Called("x/find", f"{n:08}")), max_size=60)
 
 
 @given(
-    st.lists(
-        st.tuples(st.lists(_OUTPUTS, max_size=60), st.booleans(), st.floats(-100, 100)), max_size=8
-    )
+    st.lists(st.tuples(st.lists(_OUTPUTS, max_size=60), _CALLS, st.floats(-100, 100)), max_size=8)
 )
 def test_what_is_remembered_is_bounded_and_read_back_as_it_was(
-    turns: Sequence[tuple[Sequence[Output], bool, float]],
+    turns: Sequence[tuple[Sequence[Output], Sequence[Called], float]],
 ) -> None:
-    sender = Sender(messages_per_minute=50, repeats_max=2, chatter_max=2)
-    for outputs, has_used, after in turns:
-        judged = sender.turn(*outputs, has_used=has_used, after=after)
+    sender = Sender(messages_per_minute=50)
+    for outputs, calls, after in turns:
+        judged = sender.turn(*outputs, calls=calls, after=after)
         assert guard_of(judged.guard.to_text()) == judged.guard
-        assert len(judged.guard.edges) <= EDGES_MAX
+        assert len(judged.guard.told) <= TOLD_MAX
         assert len(judged.guard.sent) <= 121
+        vector = judged.guard.vector
+        for marks in (vector.calls, vector.references, vector.deeds):
+            assert len(marks) <= 8 * MARKS_MAX
         assert len(sender.stored) < 8_000
         assert len(judged.passed) + sum(cut.count for cut in judged.cuts) == len(outputs)
 
 
-def test_who_has_said_nothing_has_nothing_to_remember() -> None:
+def test_who_has_done_nothing_has_nothing_to_remember() -> None:
     assert Guard().to_text() == ""
-    assert Sender().turn(has_used=True).guard.to_text() == ""
+    assert Sender().turn().guard.to_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -305,21 +296,28 @@ def test_who_has_said_nothing_has_nothing_to_remember() -> None:
     [
         "{",
         "[]",
-        '{"v":1}',
-        '{"sent":[[1]],"edges":[],"chatter":0,"cuts":0}',
+        '{"v":2}',
+        '{"sent":[[1]],"told":[],"cuts":0}',
         "null",
-        '{"sent":[],"edges":[["a","b",1,["no.rule"]]],"chatter":0,"cuts":0}',
+        '{"sent":[],"told":[["a","no.rule"]],"cuts":0}',
+        '{"sent":[],"told":[],"cuts":0,"progress":["a"]}',
+        '{"sent":[],"told":[],"cuts":0,"progress":7}',
     ],
 )
 def test_what_cannot_be_read_is_as_if_nothing_had_been(text: str) -> None:
     assert guard_of(text) == Guard()
 
 
+def test_what_a_former_release_counted_is_gone_on_from() -> None:
+    former = '{"v":1,"sent":[[5,2]],"edges":[["a","b",1,["bus.rate"]]],"chatter":9,"cuts":2}'
+    assert guard_of(former) == Guard(sent=((5, 2),), cuts=2)
+
+
 def test_a_successor_goes_on_where_the_former_host_was() -> None:
-    sender, successor = Sender(repeats_max=2), Sender(repeats_max=2)
-    sender.turn(direct("go"), direct("go"))
+    sender, successor = Sender(unchanged_max=2), Sender(unchanged_max=2)
+    sender.idle(1)
     successor.stored = json.dumps(json.loads(sender.stored))
-    assert successor.rules(direct("go")) == [Rule.REPEAT]
+    assert Rule.NO_PROGRESS in successor.rules(direct("go"))
 
 
 # --- done -------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def cut(agent: str, channel: Channel, to: str = "", **more: str) -> Fact:
         "fact": "refuse",
         "agent": agent,
         "call": "3",
-        "rule": "bus.repeat",
+        "rule": "bus.no-progress",
         "detail": "the same text again",
         "channel": channel,
         "to": to,
@@ -206,8 +206,8 @@ def test_each_recipient_is_told_where_it_reads_and_with_the_turns_hops() -> None
         changes = act(w, cut(top.id, channel, to))
         assert len(changes) == len(where)
         for told in (notice(changes, place) for place in where):
-            assert "bus.repeat" in told.text
-            assert (told.data["cut"], told.data["count"], told.hops) == ("bus.repeat", 2, 9)
+            assert "bus.no-progress" in told.text
+            assert (told.data["cut"], told.data["count"], told.hops) == ("bus.no-progress", 2, 9)
     changes = act(w, cut(child.id, up(top.id), top.id))
     assert f"child ({child.id})" in notice(changes, inbox(top.id)).text
 
@@ -268,7 +268,7 @@ def test_refusals_are_told_by_agent_turn_and_rule_with_their_count() -> None:
         (child.id, 3, "bus.channel", 1, ["say"]),
         (top.id, 3, "agent.unknown", 2, ["direct", "say"]),
         (top.id, 5, "stop.frozen", 2, []),
-        (top.id, 3, "bus.repeat", 4, ["message"]),
+        (top.id, 3, "bus.no-progress", 4, ["message"]),
     ]
 
 

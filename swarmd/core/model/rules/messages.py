@@ -39,20 +39,12 @@ RATE = Row(
     "law.md#guards-on-the-bus",
 )
 
-REPEAT = Row(
-    "bus.repeat",
-    Law.IDLE,
-    "The same text went to the same recipient more than `repeats_max` times in a row.",
-    "Say what has changed, or wait: whoever should answer was told.",
-    "law.md#guards-on-the-bus",
-)
-
 NO_PROGRESS = Row(
     "bus.no-progress",
     Law.IDLE,
-    "More than `chatter_max` turns in a row only talked: they used no function, made no "
-    "request and gave no final report.",
-    "Do something, or report `done`.",
+    "`unchanged_max` turns of the agent in a row changed nothing: no new result, reference, "
+    "request or task. What such a turn says is not sent.",
+    "Do something else, give a reference that is new, `wait`, or report `done`.",
     "law.md#guards-on-the-bus",
 )
 
