@@ -227,6 +227,23 @@ def test_who_proposes_on_a_review_reads_what_a_child_told_its_executive() -> Non
     assert not [text for text in told["debate"] if "Seven by six is 42." in text]
 
 
+def test_an_executive_that_is_directed_with_further_files_has_them_in_its_next_turn() -> None:
+    given = {**MOTION, "executives": [{**EXECUTIVE, "files": ["docs/a.md"]}]}
+    direct = {"motion": "direct", "to": "lead", "text": "Read b.", "reason": "It is missing."}
+    script = [
+        {"when": {"phase": "propose"}, "moves": [{"move": "propose", "motion": given}]},
+        {
+            "when": {"phase": "review", "times": 1},
+            "moves": [{"move": "propose", "motion": direct | {"files": ["docs/b.md"]}}],
+        },
+        DELIVERED[1],
+    ]
+    model = Watched(script)
+    assert mission(model, files='["docs/a.md", "docs/b.md", "docs/c.md"]')[0] == "delivered"
+    turns = [prompt.view.files for prompt in model.prompts if prompt.view.charter is not None]
+    assert turns == [("docs/a.md",), ("docs/a.md", "docs/b.md")]
+
+
 def test_an_argument_that_the_proposer_accepts_changes_what_is_executed() -> None:
     changed: dict[str, Any] = {**MOTION, "reason": "For a child."}
     changed["executives"] = [{**EXECUTIVE, "task": "Answer it for a child."}]

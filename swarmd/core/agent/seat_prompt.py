@@ -91,7 +91,20 @@ def _charter_lines(charters: Sequence[Facts]) -> Iterator[str]:
     for charter in charters:
         given = f"{charter['name']} ({charter['agent']}, {charter['role']})"
         done = f"\ndone means: {charter['done']}" if charter["done"] else ""
-        yield quoted("charter", f"{given}\ntask: {charter['task']}{done}")
+        yield quoted("charter", f"{given}\ntask: {charter['task']}{done}{_given_beside(charter)}")
+
+
+def _given_beside(charter: Facts) -> str:
+    """Its files and what it was to mind, in brief."""
+    files, minds = charter.get("files", ()), charter.get("mind", ())
+    more = charter.get("files_count", 0) - len(files)
+    named = f"{', '.join(files)}{f' … and {more} more' if more > 0 else ''}"
+    return "".join(
+        (
+            f"\nfiles: {named}" if files else "",
+            f"\nto mind: {' · '.join(minds)}" if minds else "",
+        )
+    )
 
 
 def _report_lines(call: Facts) -> Iterator[str]:

@@ -12,21 +12,18 @@ from swarmd.core.model.voting import Verdict
 EXCERPT_CHARS: Final = 300  # of a motion's text in an announced line: its data has the whole
 
 
-def _excerpt(text: str) -> str:
+def excerpt(text: str, chars_max: int = EXCERPT_CHARS) -> str:
     """Its beginning, cut after a word where there is one, and seen to be cut."""
-    if len(text) <= EXCERPT_CHARS:
+    if len(text) <= chars_max:
         return text
-    cut = text[: EXCERPT_CHARS - 1]
+    cut = text[: chars_max - 1]
     return (cut.rpartition(" ")[0] or cut).rstrip() + "…"
 
 
 def opened_line(proposed: Proposed) -> Announce:
     number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
     return Announce(
-        (
-            f"Motion {number}, proposed by {seat}: {motion.motion}, because "
-            f"{_excerpt(motion.reason)}"
-        ),
+        (f"Motion {number}, proposed by {seat}: {motion.motion}, because {excerpt(motion.reason)}"),
         {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
     )
 
@@ -49,7 +46,7 @@ def response_line(procedure: Procedure, answer: Responded) -> Announce:
     }
     if answer.motion is not None:
         facts["motion"] = answer.motion.model_dump(mode="json")
-    reason = _excerpt(answer.reason)
+    reason = excerpt(answer.reason)
     return Announce(f"Motion {answer.motion_number}: {answer.seat} {done}: {reason}", facts)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from swarmd.core.actions.funding import can_pay_an_executive, to_give
 from swarmd.core.board import agenda
 from swarmd.core.board.agenda import Cause
+from swarmd.core.board.announcing import excerpt
 from swarmd.core.board.events import Announce, CallSeat
 from swarmd.core.missions.reports import standing_reports
 from swarmd.core.model.changes import Post
@@ -23,6 +24,11 @@ from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import ExecutiveReport, checks_text
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.state import Draft, Swarm
+
+# Of an executive's charter as all seats are told it in each call of a review: they wrote it, and
+# look up by these what it was given and what it was to mind. Some 60 tokens.
+FILES_TOLD: Final = 4
+MIND_TOLD_CHARS: Final = 120
 
 
 def call_seat(draft: Draft, id: MissionId, effect: CallSeat) -> None:
@@ -82,6 +88,9 @@ def _charter_data(swarm: Swarm, agent: Agent) -> dict[str, Any]:
         "role": agent.role,
         "task": charter.task if charter else "",
         "done": charter.done if charter else "",
+        "files": list(charter.files[:FILES_TOLD]) if charter else [],
+        "files_count": len(charter.files) if charter else 0,
+        "mind": [excerpt(mind, MIND_TOLD_CHARS) for mind in charter.mind] if charter else [],
         "state": _state_of(swarm, agent, report),
         "spent": _with_all_below(swarm, agent.id, "spent"),
         "left": _with_all_below(swarm, agent.id, "free"),

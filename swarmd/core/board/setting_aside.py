@@ -8,35 +8,50 @@ was called about a part of it, and what it could not agree on there is no reason
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from swarmd.core.board import agenda
 from swarmd.core.board.calling import Outcome
-from swarmd.core.board.events import Announce, Await, Fail
+from swarmd.core.board.events import Announce, Await, Effect, Fail
 from swarmd.core.model.names import MissionId
+from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.state import Draft
+from swarmd.core.model.watch import Watch
 
 
 def set_aside(draft: Draft, id: MissionId, outcome: Outcome) -> Outcome:
     """A step of the mission's procedure, as it counts while somebody works."""
     moved, effects = outcome
-    reason = next((effect.reason for effect in effects if isinstance(effect, Fail)), "")
+    reason = _reason_of(effects)
     if not reason or not agenda.is_under_way(draft.swarm, id, draft.now):
         return outcome
-    rules, watch = draft.swarm.declared.board, moved.watch
-    keys = agenda.keys_listed(draft.swarm, id, moved.agenda, draft.now)
     changes = {
         "stage": "working",
         "failure": "",
         # What falls next falls for good, unless somebody works then, too.
-        "falls": min(moved.falls, rules.falls_max - 1),
-        "watch": watch.model_copy(update={"set_aside": (*watch.set_aside, *keys)}),
+        "falls": min(moved.falls, draft.swarm.declared.board.falls_max - 1),
+        "watch": _with_agenda(draft, id, moved),
     }
     kept = (effect for effect in effects if not isinstance(effect, Fail))
-    line = Announce(
+    return moved.model_copy(update=changes), (*kept, _line(moved, reason), Await())
+
+
+def _reason_of(effects: Iterable[Effect]) -> str:
+    """Why the mission would fail; empty where it does not."""
+    return next((effect.reason for effect in effects if isinstance(effect, Fail)), "")
+
+
+def _with_agenda(draft: Draft, id: MissionId, moved: Procedure) -> Watch:
+    keys = agenda.keys_listed(draft.swarm, id, moved.agenda, draft.now)
+    return moved.watch.model_copy(update={"set_aside": (*moved.watch.set_aside, *keys)})
+
+
+def _line(moved: Procedure, reason: str) -> Announce:
+    return Announce(
         f"The review is set aside, for executives work: {reason}. It is put again when the next "
         "report comes, or when nobody works any more.",
         {"set_aside": moved.motion_number, "why": reason},
     )
-    return moved.model_copy(update=changes), (*kept, line, Await())
 
 
 def put_again(draft: Draft, id: MissionId) -> None:

@@ -11,9 +11,9 @@ from swarmd.core.model.checks import CHECKS_MAX, Check
 TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
 
 
-LIST_MAX: Final = (
-    24  # files, goals, KPIs, privileges of one charter; executives of one motion are fewer
-)
+# Files of one charter: a folder's name stands for all that is in it.
+FILES_MAX: Final = 512
+LIST_MAX: Final = 24  # goals, KPIs, privileges of one charter; executives of one motion are fewer
 
 
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS_MAX)]
@@ -106,7 +106,7 @@ class Charter(Written):
     )
     files: tuple[Path, ...] = Field(
         (),
-        max_length=512,
+        max_length=FILES_MAX,
         description="what it may read of the mission's files; a folder is all that is in it",
     )
     privileges: tuple[Path, ...] | None = Field(

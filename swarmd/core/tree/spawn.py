@@ -62,7 +62,7 @@ def decide_spawn(
         return role
     giver = swarm.lineage.agents[SOB] if is_overruled else parent
     denied = _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
-    denied = denied or _files_are_covered(swarm, giver, charter, mission) or _checks_say(charter)
+    denied = denied or foreign_file(swarm, giver, charter.files, mission) or _checks_say(charter)
     if denied is not None:
         return denied
     rights = child_rights(swarm, parent, charter, role, is_overruled=is_overruled)
@@ -189,11 +189,12 @@ def _is_too_fast(times: Sequence[float], allowed: int, now: float) -> bool:
     return now - RATE_WINDOW_SECONDS < times[-allowed] <= now + RATE_WINDOW_SECONDS
 
 
-def _files_are_covered(
-    swarm: Swarm, parent: Agent, charter: Charter, mission: MissionId
+def foreign_file(
+    swarm: Swarm, giver: Agent, files: Sequence[str], mission: MissionId
 ) -> Denied | None:
-    held = _files_of(swarm, parent, mission)
-    for name in charter.files:
+    """The first of these files that is not the giver's to give; the board gives its mission's."""
+    held = _files_of(swarm, giver, mission)
+    for name in files:
         if not any(covers_file(holder, name) for holder in held):
             return Denied(Rule.SPAWN_FILES, name)
     return None

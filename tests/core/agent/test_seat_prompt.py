@@ -53,6 +53,9 @@ REVIEW = replace(
             "role": "manager",
             "task": "Read the files.",
             "done": "All claims are cited.",
+            "files": ["docs/a.md", "docs/b.md"],
+            "files_count": 7,
+            "mind": ["At most 60 words."],
             "state": "has reported, done",
             "spent": {"tokens": 7_000},
             "left": {"tokens": 1_000},
@@ -274,3 +277,8 @@ def test_what_all_seats_are_told_stands_before_what_one_is_told_of_children() ->
 def test_only_who_says_what_the_motion_is_reads_them(phase: Any, *, is_told: bool) -> None:
     assert reads_child_reports(asdict(replace(REVIEW, phase=phase))) is is_told
     assert not reads_child_reports(asdict(replace(REVIEW, phase=phase, reports=())))
+
+
+def test_a_review_tells_which_files_an_executive_has_and_what_it_was_to_mind() -> None:
+    shown = told(REVIEW).partition("<charter>")[2].partition("</charter>")[0]
+    assert "\nfiles: docs/a.md, docs/b.md … and 5 more\nto mind: At most 60 words." in shown

@@ -115,6 +115,10 @@ def test_what_execution_would_refuse_goes_back_with_the_rule_and_nothing_is_done
     ("motion", "rule"),
     [
         ({"motion": "direct", "to": "nobody", "text": "go on", "reason": "r"}, Rule.UNKNOWN_AGENT),
+        (
+            {"motion": "direct", "to": "top", "text": "go on", "files": ["dox"], "reason": "r"},
+            Rule.SPAWN_FILES,
+        ),
         ({"motion": "deliver", "reports": ["nobody"], "reason": "r"}, Rule.BOARD_MOTION),
         (
             {"motion": "act", "verb": "terminate", "target": "a-9", "reason": "r"},
@@ -219,6 +223,19 @@ def test_a_response_whose_motion_cannot_be_read_is_a_failure_of_its_seat() -> No
     answers(w, "object")
     w.answer(MISSION, Kind.RESPONSE, decision="amend", motion={"motion": "dance"})
     assert w.swarm.boards[MISSION].phase == "vote"
+
+
+def test_a_seat_is_told_in_brief_what_files_a_charter_gave_and_what_was_to_be_minded() -> None:
+    w = world(board=BRISK)
+    files, minds = [f"docs/{n}.md" for n in range(9)], ["At most 60 words.", "x" * 500]
+    propose(w, charter(files=files, mind=minds))
+    answers(w)
+    (top,) = w.swarm.executives(MISSION)
+    (call,) = calls(w.report(w.place(top.id), "found")).values()
+    (told,) = call.data["call"]["charters"]
+    assert told["files"] == files[:4]
+    assert told["files_count"] == 9
+    assert [len(mind) for mind in told["mind"]] == [17, 120]
 
 
 def test_a_seat_is_told_the_charters_and_what_became_of_them() -> None:

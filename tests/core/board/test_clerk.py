@@ -10,8 +10,9 @@ import pytest
 
 from swarmd.core.missions import queue
 from swarmd.core.missions.intake import MissionRequest
-from swarmd.core.model.changes import AgentMade, Change, MissionSet, Post
+from swarmd.core.model.changes import AgentMade, Change, MissionSet, Post, RightsSet
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, down, inbox
+from swarmd.core.model.charter import FILES_MAX
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, AgentId, AgentState, Channel, MissionId, MissionState
@@ -32,8 +33,9 @@ def _charter(*executives: Mapping[str, Any]) -> dict[str, Any]:
     return {"motion": "charter", "reason": "because", "executives": whole}
 
 
-def _direct(to: str) -> dict[str, Any]:
-    return {"motion": "direct", "to": to, "text": "once more", "reason": "because"}
+def _direct(to: str, *files: str) -> dict[str, Any]:
+    motion = {"motion": "direct", "to": to, "text": "once more", "reason": "because"}
+    return motion | ({"files": list(files)} if files else {})
 
 
 def _terminate(agent: str) -> dict[str, Any]:
@@ -181,6 +183,71 @@ def test_a_direction_reaches_the_executive_and_opens_its_report_again() -> None:
     assert w.swarm.boards[MISSION].stage == "working"
     w.report(top, "better")
     assert w.swarm.boards[MISSION].stage == "propose"
+
+
+def _reader_in_review(*files: str) -> tuple[World, Agent]:
+    """An executive with these files of a mission's two folders, and the right to read in one."""
+    w = world(files=("docs", "notes", "keys"))
+    w.carry(_charter({"name": "top", "files": list(files)}))
+    (top,) = w.swarm.executives(MISSION)
+    placed = w.place(top.id)
+    rights = (*placed.privileges, "file/docs/**", "file/notes/**")
+    w.renew().add(RightsSet(replace(placed, privileges=rights)))
+    w.report(placed, "what top found")
+    return w, w.swarm.lineage.agents[top.id]
+
+
+def _files_of(w: World, agent: Agent) -> tuple[str, ...]:
+    found = w.swarm.lineage.agents[agent.id].charter
+    assert found is not None
+    return found.files
+
+
+def test_a_direction_hands_over_further_files_and_its_host_reads_the_charter_anew() -> None:
+    w, top = _reader_in_review("docs/a.md")
+    changes = w.carry(_direct("top", "notes/b.md", "docs/a.md", "docs/c.md"))
+    assert _files_of(w, top) == ("docs/a.md", "notes/b.md", "docs/c.md")
+    assert w.swarm.lineage.agents[top.id].lease == top.lease + 1
+    (directive,) = posts(changes, down(SOB))
+    assert directive.data["files"] == ["notes/b.md", "docs/a.md", "docs/c.md"]
+    child = w.ask(top.id, charter("kid", role="worker", files=("notes/b.md",)))
+    assert isinstance(child, Spawned), "they are its own, to pass on as well"
+
+
+@pytest.mark.parametrize("files", [("docs/b.md",), ("docs",)])
+def test_a_direction_that_names_what_the_executive_has_changes_no_charter(
+    files: tuple[str, ...],
+) -> None:
+    w, top = _reader_in_review("docs")
+    w.carry(_direct("top", *files))
+    assert (_files_of(w, top), w.swarm.lineage.agents[top.id].lease) == (("docs",), top.lease)
+
+
+@pytest.mark.parametrize(
+    ("file", "rule", "detail"),
+    [
+        ("secret/a.md", Rule.SPAWN_FILES, "secret/a.md"),
+        ("keys/a.md", Rule.PRIVILEGE_USE, "top may not read keys/a.md"),
+    ],
+)
+def test_no_file_of_another_place_and_none_that_it_may_not_read_is_handed_over(
+    file: str, rule: Rule, detail: str
+) -> None:
+    w, top = _reader_in_review("docs")
+    changes = w.carry(_direct("top", "notes", file))
+    (refused,) = journal(changes, "motion.refused")
+    assert (refused.data["rule"], refused.data["detail"]) == (rule, detail)
+    assert _files_of(w, top) == ("docs",)
+    assert w.swarm.reports[MISSION][top.id].is_done, "nothing of it is done"
+    assert not posts(changes, down(SOB))
+
+
+def test_no_more_files_than_a_charter_has_are_handed_over() -> None:
+    held = [f"docs/{n}.md" for n in range(FILES_MAX)]
+    w, top = _reader_in_review(*held)
+    (refused,) = journal(w.carry(_direct("top", "notes/a.md")), "motion.refused")
+    assert refused.data["detail"] == "top would have 513 files: name a folder"
+    assert _files_of(w, top) == tuple(held)
 
 
 def test_the_board_ends_a_sub_agent_of_its_mission() -> None:
