@@ -51,15 +51,15 @@ class Most:
         "both-three": 22,
     }
     tokens: Final = {
-        "plain-six": 120_000,
-        "plain-three": 80_000,
-        "argued-six": 160_000,
-        "argued-three": 100_000,
-        "both-six": 195_000,
-        "both-three": 120_000,
+        "plain-six": 95_000,
+        "plain-three": 68_000,
+        "argued-six": 128_000,
+        "argued-three": 86_000,
+        "both-six": 164_000,
+        "both-three": 106_000,
     }
     steps: Final = {"plain-six": 12, "plain-three": 12}
-    uncached_tokens: Final = 45_000
+    uncached_tokens: Final = 32_000
     uncached_share: Final = 0.25
 
 

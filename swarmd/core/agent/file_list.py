@@ -71,11 +71,8 @@ def _by_folder(files: Sequence[FileFacts], folder_of: Callable[[str], str]) -> l
         folders[folder_of(file.path)].append(file)
     rows: list[str] = []
     for folder, its in folders.items():
-        if len(its) <= FEW or not folder:
-            rows += map(_file_text, its)
-            continue
-        is_above = any(other.startswith(f"{folder}/") for other in folders)
-        rows.append(_folder_text(folder, its, "directly in it" if is_above else ""))
+        is_named = len(its) <= FEW or not folder
+        rows += map(_file_text, its) if is_named else [_folder_text(folder, its, folders)]
     return rows
 
 
@@ -93,9 +90,10 @@ def _file_text(file: FileFacts) -> str:
     return f"{_shown(file.path)} ({extent})" if extent else _shown(file.path)
 
 
-def _folder_text(folder: str, files: Sequence[FileFacts], where: str) -> str:
+def _folder_text(folder: str, files: Sequence[FileFacts], folders: Iterable[str]) -> str:
+    is_above = any(other.startswith(f"{folder}/") for other in folders)
     names = [_shown(file.path.removeprefix(f"{folder}/")) for file in files[:NAMES_OF_FOLDER]]
-    count = " ".join(part for part in (f"{len(files)} files", where) if part)
+    count = f"{len(files)} files" + (" directly in it" if is_above else "")
     facts = ", ".join(part for part in (count, _extent(files)) if part)
     return f"{_shown(folder)} ({facts}: {', '.join(names)} …)"
 
@@ -122,16 +120,22 @@ def listing(files: Sequence[FileFacts], folder: str, start: int) -> dict[str, An
     with their lines and first headings. From entry `start` on, counted from 1; `next` is where it
     goes on. A folder that has nothing but one folder is passed over.
     """
-    folder = "/".join(part for part in folder.split("/") if part not in ("", "."))
-    entries = _entries_of(files, folder)
-    while len(entries) == 1 and (inner := next(iter(entries))).endswith("/"):
-        folder = inner.rstrip("/")
-        entries = _entries_of(files, folder)
+    folder, entries = _opened(
+        files, "/".join(part for part in folder.split("/") if part not in ("", "."))
+    )
     texts = [_entry_text(name, its) for name, its in sorted(entries.items())]
     shown = _within_bounds(texts[start - 1 :])
     result = {"folder": folder or ".", "entries": shown, "total": len(texts)}
     end = start - 1 + len(shown)
     return result | ({"next": f"go on with start={end + 1}"} if end < len(texts) else {})
+
+
+def _opened(files: Sequence[FileFacts], folder: str) -> tuple[str, dict[str, list[FileFacts]]]:
+    entries = _entries_of(files, folder)
+    while len(entries) == 1 and (inner := next(iter(entries))).endswith("/"):
+        folder = inner.rstrip("/")
+        entries = _entries_of(files, folder)
+    return folder, entries
 
 
 def _entries_of(files: Sequence[FileFacts], folder: str) -> dict[str, list[FileFacts]]:

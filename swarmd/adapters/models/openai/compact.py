@@ -53,20 +53,30 @@ _Identity = tuple[str, str]
 
 
 def _with_definitions(schema: Json) -> Json:
+    defs = _definitions(_uses_in(schema), set(schema.get("$defs", ())))
+    referring = _referring(schema, defs)
+    defined = {title: _inside(one, defs) for (title, _), one in defs.items()}
+    return referring | {"$defs": referring.get("$defs", {}) | defined} if defined else referring
+
+
+def _uses_in(schema: Json) -> dict[_Identity, list[str]]:
+    """What is said of each that may become a definition, at each place."""
     uses: dict[_Identity, list[str]] = {}
     for node in _nodes(schema):
         if node.get("title") in SHARED:
             uses.setdefault(_identity(node), []).append(node.get("description", ""))
+    return uses
+
+
+def _definitions(uses: Mapping[_Identity, list[str]], taken: set[str]) -> dict[_Identity, Json]:
+    """Those with which the schema is shorter. `taken` are names that mean something else."""
     defs: dict[_Identity, Json] = {}
-    taken = set(schema.get("$defs", ()))
     for (title, body), said in uses.items():
         defined = _defined(body, said)
         if title not in taken and _is_shorter(title, defined, body, said):
-            taken.add(title)
+            taken = {*taken, title}
             defs[title, body] = defined
-    referring = _referring(schema, defs)
-    defined = {title: _inside(one, defs) for (title, _), one in defs.items()}
-    return referring | {"$defs": referring.get("$defs", {}) | defined} if defined else referring
+    return defs
 
 
 def _identity(node: Json) -> _Identity:
@@ -93,8 +103,7 @@ def _referring(schema: Json, defs: Mapping[_Identity, Json]) -> Json:
 
 
 def _inside(schema: Json, defs: Mapping[_Identity, Json]) -> Json:
-    untitled = {key: value for key, value in schema.items() if key != "title"}
-    return map_inside(untitled, lambda inner: _referring(inner, defs))
+    return map_inside(_without(schema, "title"), lambda inner: _referring(inner, defs))
 
 
 # --- what is referred to once -----------------------------------------------------------------
@@ -104,14 +113,16 @@ def _with_single_uses_in_place(schema: Json) -> Json:
     defs: Json = schema.get("$defs", {})
     uses = Counter(node["$ref"] for node in _nodes(schema) if "$ref" in node)
     once = {name: one for name, one in defs.items() if uses[_DEFS + name] == 1}
+    kept = {name: _placed(one, once) for name, one in defs.items() if name not in once}
+    return _placed(_without(schema, "$defs"), once) | ({"$defs": kept} if kept else {})
 
-    def placed(inner: Json) -> Json:
-        name = str(inner.get("$ref", "")).removeprefix(_DEFS)
-        if name not in once:
-            return map_inside(inner, placed)
-        beside = {key: value for key, value in inner.items() if key != "$ref"}
-        return placed(once[name]) | beside
 
-    kept = {name: placed(one) for name, one in defs.items() if name not in once}
-    bare = {key: value for key, value in schema.items() if key != "$defs"}
-    return placed(bare) | ({"$defs": kept} if kept else {})
+def _placed(schema: Json, once: Mapping[str, Json]) -> Json:
+    name = str(schema.get("$ref", "")).removeprefix(_DEFS)
+    if name not in once:
+        return map_inside(schema, lambda inner: _placed(inner, once))
+    return _placed(once[name], once) | _without(schema, "$ref")
+
+
+def _without(schema: Json, keyword: str) -> Json:
+    return {key: value for key, value in schema.items() if key != keyword}
