@@ -109,7 +109,7 @@ def test_run_over_the_projects_own_docs_gives_a_cited_brief_for_a_minute_of_cpu(
     assert ["board vote" in sections[0], "runaway swarm" in sections[1]] == [True, True]
     assert "not by a language model" in done.stdout
     for progress in (
-        " consents: ",
+        " consent (built-in mind",
         "clerk: ",
         "created executive",
         "(spent ",

@@ -13,6 +13,7 @@ from tests.bench.questions import (
     Quotation,
     headings_above,
     is_useful,
+    measure,
     quotations_in,
     read_questions,
     table_of,
@@ -96,3 +97,12 @@ def test_the_table_counts_questions_by_depth_and_quotations_whole() -> None:
         "| held out | 1 of 2 | 1 of 2 | 1 of 2 | 1 of 1 | 100 % |",
         "| all | 1 of 3 | 2 of 3 | 2 of 3 | 2 of 3 | 67 % |",
     ]
+
+
+async def test_half_of_what_the_mind_quotes_of_these_docs_is_useful_and_each_question_is_hit() -> (
+    None
+):
+    outcomes = await measure(read_questions(QUESTIONS), ROOT / "docs")
+    useful = [one for outcome in outcomes for one in outcome.useful]
+    assert sum(useful) >= len(useful) / 2
+    assert sum(any(outcome.useful) for outcome in outcomes) >= 9

@@ -7,6 +7,7 @@ written.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,8 @@ from swarmd.cli.amounts import budget_of, hint_of
 from swarmd.cli.exit_codes import Exit, exit_of_mission
 from swarmd.cli.order_client import Waiting, new_id
 from swarmd.cli.render import values
-from swarmd.cli.render.text import amounts, plain
+from swarmd.cli.render.text import amounts, columns_of, plain
+from swarmd.cli.render.wrapping import wrapped
 from swarmd.cli.session import Sight, note, note_explain
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.lineage import EVERYTHING
@@ -260,10 +262,16 @@ def print_end(id: str, state: str, reason: str, result: str, spent: Mapping[str,
     """
     is_delivered = state == MissionState.DELIVERED
     if result:
-        print(plain(result, multiline=True))
+        print(_as_read(plain(result, multiline=True)))
     why = f": {plain(reason)}" if reason and not is_delivered else ""
     note(f"{id}: {plain(state)}{why} (spent {amounts(spent)})")
     note_explain(first_code(reason) if why else "")
+
+
+def _as_read(text: str) -> str:
+    """On a terminal in lines that fit it; a pipe gets what was delivered, whatever `COLUMNS` is."""
+    columns = columns_of(sys.stdout, os.environ) if sys.stdout.isatty() else None
+    return wrapped(text, columns) if columns else text
 
 
 def _object(text: str) -> Mapping[str, Any]:
