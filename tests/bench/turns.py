@@ -49,10 +49,10 @@ class AtOnce:
     async def attempt(
         self, _prompt: Prompt, _sending: Callable[[], None] = lambda: None
     ) -> Answered:
-        # Another text each time: the bus does not carry the same one again and again.
+        # A new reference each time: what changes nothing the bus does not carry for long.
         self.said += 1
         return Answered(
-            (Report(move="report", text=f"so far, so good: {self.said}"),), Usage(900, 20)
+            (Report(move="report", text=f"so far, so good: work.md:{self.said}"),), Usage(900, 20)
         )
 
     async def aclose(self) -> None:

@@ -20,7 +20,7 @@ SEEDS = 50
 
 def watched(name: str, seed: int) -> Seen:
     """One run, in a process of its own kind: what the daemon logs is not shown."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(100))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     return ALL[name](seed)
 
 

@@ -40,10 +40,11 @@ _QUOTES_MAX: Final = 16  # of one turn: each is looked for in all that the agent
 _dumped: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 # An address, an id as the supervisor mints them, a digest. A plain number is none: loops count.
 _NAMED: Final = re.compile(
-    r"https?://[^\s<>\"'()\[\]]+"
+    r"https?://[^\s<>\"'()\[\]]{4,}"
     r"|\b[a-z]{1,3}-(?=[a-z]*[0-9])[0-9a-z]{10}\b"
     r"|\b(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{12,64}\b"
 )
+_NAMED_CHARS_MIN: Final = 12  # of what it finds
 _QUOTED: Final = re.compile(r"[\"“«]([^\"“”«»\\\n]{20,400})[\"”»]")
 
 
@@ -197,10 +198,20 @@ class _News:
     def __init__(self, remembered: str, marks: Collection[str]) -> None:
         if len(marks) > MARKS_MAX:
             marks = (_mark(*sorted(marks)),)
-        known = [remembered[at : at + _MARK_CHARS] for at in range(0, len(remembered), _MARK_CHARS)]
-        self.is_any = not set(known).issuperset(marks)
-        rest = [mark for mark in known if mark not in marks]
-        self.kept = "".join([*rest, *sorted(marks)][-MARKS_MAX:]) if marks else remembered
+        self.is_any, kept = False, remembered
+        for mark in sorted(marks):
+            at = _place_of(mark, kept)
+            self.is_any = self.is_any or at < 0
+            kept = (kept if at < 0 else kept[:at] + kept[at + _MARK_CHARS :]) + mark
+        self.kept = kept[-MARKS_MAX * _MARK_CHARS :]
+
+
+def _place_of(mark: str, marks: str) -> int:
+    """Where it stands among them; -1 where it does not."""
+    at = marks.find(mark)
+    while at > 0 and at % _MARK_CHARS:  # it begins within one and ends within the next
+        at = marks.find(mark, at + 1)
+    return at
 
 
 def _heard(message: Message) -> str:
@@ -273,10 +284,13 @@ def _references_of(vector: ProgressVector, turn: TakenTurn) -> _News:
 
 
 def _references_in(texts: Iterable[str]) -> set[str]:
+    # Word by word: of most words it is plain that they are none, and a turn is paid for each time.
     found = set[str]()
-    for text in texts:
-        found |= places_in(text)
-        found.update(_NAMED.findall(text))
+    for word in (word for text in texts for word in text.split()):
+        if ":" in word:
+            found |= places_in(word)
+        if len(word) >= _NAMED_CHARS_MIN:
+            found.update(_NAMED.findall(word))
     return found
 
 
