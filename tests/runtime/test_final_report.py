@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -75,7 +75,7 @@ def test_a_final_report_with_nothing_open_is_handed_in_with_the_digest_of_what_i
 
 
 def checked_turn(
-    script: list[Mapping[str, Any]], checks: tuple[Mapping[str, Any], ...], files: Workspace
+    script: Sequence[Mapping[str, Any]], checks: tuple[Mapping[str, Any], ...], files: Workspace
 ) -> tuple[list[Any], list[Any], Seen]:
     async def test() -> tuple[list[Any], list[Any], Seen]:
         async with stored() as store:
@@ -84,7 +84,7 @@ def checked_turn(
             )
             agent = replace(executive(A1), privileges=(*FREE, "file/**"), charter=charter)
             await Lineage(store).found(agent)
-            seen = Seen(ScriptedModel(script))
+            seen = Seen(ScriptedModel(list(script)))
             async with at_work(worker_with(store, seen, files=files)):
                 await store.post(inbox(A1), message("begin"))
 

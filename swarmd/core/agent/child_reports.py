@@ -14,7 +14,7 @@ from typing import Final
 
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.records import Citations
+from swarmd.core.model.records import Citations, checks_of, checks_text
 
 # Characters of all children's reports in one call, in equal parts: some 1,500 tokens. What three
 # researchers find fits in nearly whole, and it is a third of what a review's call takes without it.
@@ -39,6 +39,8 @@ class ChildReport:
         head = f"{self.child.name} ({self.child.id}) to {self.superior}, {is_done}"
         if cited := Citations.of(self.message.data).text:
             head += f"; citations: {cited}"
+        if checks := checks_text(checks_of(self.message.data)):
+            head += f"; {checks}"
         if len(said) <= chars_max:
             return f"{head}\n{said}"
         return f"{head}; the first {chars_max:,} of {len(said):,} characters\n{said[:chars_max]}"

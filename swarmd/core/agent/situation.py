@@ -92,7 +92,7 @@ class Situation:
     def to_text(self) -> str:
         """What it is now."""
         lines = [
-            f"# Now\nYou are {self.agent.name}, {self.agent.role}.",
+            f"# Now\nYou are {self.agent.name}.\nrole: {self.agent.role}",
             f"time: {self.now}{_deadline(self.seconds_left)}",
         ]
         if self.colleagues:

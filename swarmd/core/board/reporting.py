@@ -11,9 +11,9 @@ from swarmd.core.model.messages import Message
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.records import (
     ENDED_WITHOUT_REPORT,
-    CheckResult,
     Citations,
     ExecutiveReport,
+    checks_of,
 )
 from swarmd.core.model.state import Draft
 from swarmd.core.model.tables import REPORTS, Put
@@ -42,15 +42,8 @@ def report_of(executive: Agent, message: Message) -> ExecutiveReport:
         bool(message.data.get("done")),
         taint_of(message),
         Citations.of(message.data),
-        _checks_in(message),
+        checks_of(message.data),
     )
-
-
-def _checks_in(message: Message) -> tuple[CheckResult, ...]:
-    """As the runtime wrote them; what has another form is none."""
-    rows = message.data.get("checks")
-    pairs = [words_of(row) for row in rows] if isinstance(rows, list) else []
-    return tuple(CheckResult(*pair) for pair in pairs if len(pair) == 2)
 
 
 def last_report(

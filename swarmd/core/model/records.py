@@ -99,6 +99,15 @@ class CheckResult:
     fault: str = ""
 
 
+def checks_of(data: Mapping[str, Any]) -> tuple[CheckResult, ...]:
+    """Of a report, as the runtime wrote them; what has another form is none."""
+    rows = data.get("checks")
+    listed = (
+        [row for row in rows if isinstance(row, list | tuple)] if isinstance(rows, list) else []
+    )
+    return tuple(CheckResult(*map(str, row)) for row in listed if len(row) == 2)
+
+
 def checks_text(results: Iterable[CheckResult]) -> str:
     """For people and models; empty where nothing was checked."""
     listed = list(results)

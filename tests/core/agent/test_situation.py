@@ -44,7 +44,7 @@ def _situation() -> Situation:
 def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
     told = _situation().to_text()
     for part in (
-        "You are ann, manager.",
+        "You are ann.\nrole: manager",
         "time: 2026-03-01T10:00:00.000Z; your deadline is in 15 min",
         'yours to give: {"tokens": 5000}; spent: {"tokens": 7}',
         "no budget gets at most 40 % of that, now 2,000 tokens",
