@@ -94,12 +94,7 @@ def outranked(swarm: Swarm, actor: Actor, agent: Agent) -> Denied | None:
 
 
 def _keeps(swarm: Swarm, stop: Stop, agent: Agent) -> bool:
-    """Would somebody whom it holds end with this agent? A stop on a tier or on a privilege may
-    hold whoever is below it.
-    """
-    root = swarm.lineage.get(stop.target.removeprefix("="))
-    if root is not None and agent.id in root.path:
-        return True
+    """Would somebody whom it holds end with this agent?"""
     return any(stop.holds(one) for one in swarm.lineage.below(agent.id))
 
 
