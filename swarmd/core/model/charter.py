@@ -97,8 +97,7 @@ class Charter(Written):
     checks: tuple[Check, ...] = Field(
         (),
         max_length=CHECKS_MAX,
-        description="what its final report must pass, looked up by the program; a text of another "
-        "task must not pass",
+        description="its final report must pass them; a text of another task must not",
     )
     kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
     mind: tuple[Line, ...] = Field(

@@ -11,7 +11,7 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-CHECKS_MAX: Final = 8  # of one charter: each may be a read of a file
+CHECKS_MAX: Final = 12  # of one charter: each may be a read of a file
 CHECK_TEXT_MAX: Final = 400  # characters that have to stand somewhere: a phrase, not a chapter
 
 CheckKind = Literal["file", "words", "contains", "cites", "metric", "equal_across"]
@@ -25,15 +25,12 @@ class Check(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: CheckKind = Field(
-        description="`contains`: has `text`; `cites`: right citations `file:line` and no wrong "
-        "one; `metric`: the number after `text`; `words`: how many; `file`: is there and not "
-        "empty; `equal_across`: that number is the same in all files of a folder"
+        description="`contains` `text`; `cites`: right citations; `metric`: the number after "
+        "`text`; `equal_across`: it is the same in all files of a folder; `file`: not empty"
     )
-    file: str = Field(
-        "", max_length=512, description="a file, or for `equal_across` a folder; absent: the report"
-    )
+    file: str = Field("", max_length=512, description="absent: the report")
     text: str = Field("", max_length=CHECK_TEXT_MAX)
-    least: float | None = Field(None, description="of words, citations, files, or the number")
+    least: float | None = None
     most: float | None = None
 
     @model_validator(mode="after")
