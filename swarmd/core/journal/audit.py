@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from swarmd.core.journal.motions import MotionsJudged
 from swarmd.core.journal.replay import Link, State
+from swarmd.core.journal.tasks import TasksJudged
 from swarmd.core.journal.turn_refusals import refused_in_turns
 from swarmd.core.model.chain import Record
 from swarmd.core.model.events import REFUSALS, JournalEvent
@@ -63,6 +64,7 @@ LAWS: Final = (
         "board: what was carried follows from the answers of its bench, by vote or consent; "
         "nothing else was executed"
     ),
+    "tasks: what was accepted or sent back is what was handed in, by its assigner or the board",
     "refusals change nothing; what a turn was refused is told as often as its facts say",
 )
 
@@ -93,6 +95,8 @@ class Auditor:
     # facts.
     _told: dict[tuple[str, int, str], int] | None = None
     _motions: MotionsJudged = field(default_factory=MotionsJudged)
+    _tasks: TasksJudged = field(default_factory=TasksJudged)
+    _is_motion: bool = False  # the entry tells that a motion was executed
 
     def begin(self, state: State) -> None:
         """Reading starts, or starts anew, from a state that is taken as it is."""
@@ -103,12 +107,14 @@ class Auditor:
             if key.startswith("agent:"):
                 self.ever.add(key[6:])
                 self._children.setdefault(str(record.get("parent", "")), set()).add(key[6:])
+        self._tasks.begin({key[6:] for key in state.records.values if key.startswith("agent:")})
 
     def entry(self, state: State, link: Link) -> None:
         self._n, self._actor = link.n, str(link.data.get("actor", ""))
+        self._is_motion = link.event == JournalEvent.MOTION_EXECUTED
         if link.event in REFUSALS and link.data.get("effects"):
             self._note(f"{link.event} tells of what was not done, and changes something")
-        for fault in self._motions.entry(state, link):
+        for fault in (*self._motions.entry(state, link), *self._tasks.entry(state, link)):
             self._note(fault)
         if link.event == JournalEvent.FACTS_FOLDED:
             self._facts(link)
@@ -166,10 +172,14 @@ class Auditor:
 
     def _changed(self, state: State, id: str, old: Record, new: Record) -> None:
         changed = [name for name in _LASTING if old.get(name) != new.get(name)]
-        if changed and not (changed == ["charter"] and _is_overridden(state, "task", id)):
+        if changed and not (changed == ["charter"] and self._may_change_charter(state, id)):
             self._note(f"{id}: its {changed[0]} changed")
         if new.get("incarnation", 0) < old.get("incarnation", 0):
             self._note(f"{id}: its incarnation went back")
+
+    def _may_change_charter(self, state: State, id: str) -> bool:
+        """By an override of its task, or by a motion that hands over further files."""
+        return self._is_motion or _is_overridden(state, "task", id)
 
     def _made(self, state: State, id: str, new: Record) -> None:
         if id in self.ever:

@@ -24,6 +24,7 @@ from swarmd.core.model.changes import (
     AgentReaped,
     AgentSet,
     Change,
+    CharterSet,
     HeadSet,
     MissionClosed,
     MissionSet,
@@ -345,10 +346,24 @@ LAWLESS: Final[dict[str, Deed]] = {
         "supervisor",
         MissionSet(replace(w.swarm.missions[MISSION], text="Do evil.")),
     ),
+    "its charter changed": lambda w, t, lo: w.do("state.changed", SOB, CharterSet(_with_files(t))),
+    "is not its assigner": lambda w, t, lo: (
+        w.do("task.submitted", lo.id, agent=lo.id, digest="d"),
+        w.do("task.done", lo.id, agent=lo.id, digest="d"),
+    )[-1],
+    "is not what it handed in": lambda w, t, lo: (
+        w.do("task.submitted", lo.id, agent=lo.id, digest="d"),
+        w.do("task.done", t.id, agent=lo.id, digest="e"),
+    )[-1],
     "is ended while": lambda w, t, lo: w.do(
         "subtree.ended", "supervisor", MissionClosed(w.swarm.missions[MISSION], 1.0)
     ),
 }
+
+
+def _with_files(agent: Agent) -> Agent:
+    assert agent.charter is not None
+    return replace(agent, charter=agent.charter.model_copy(update={"files": ("docs/a.md",)}))
 
 
 def _reaped(agent: Agent) -> AgentReaped:
@@ -380,6 +395,17 @@ def test_what_the_law_itself_does_is_lawful() -> None:
     assert _reap(w, top)
     w.take(w.world.order("terminate", "nobody"))
     assert w.auditor.faults == []
+
+
+def test_a_charter_changes_by_a_motion_and_a_task_is_done_by_who_gave_it() -> None:
+    w = written()
+    top, low = _grown(w)
+    assert w.do("motion.executed", SOB, CharterSet(_with_files(top))) == []
+    for agent, by in ((low, top.id), (top, SOB)):
+        assert w.do("task.submitted", agent.id, agent=agent.id, digest="d") == []
+        assert w.do("task.returned", by, agent=agent.id, digest="d") == []
+        assert w.do("task.submitted", agent.id, agent=agent.id, digest="e") == []
+        assert w.do("task.done", by, agent=agent.id, digest="e") == []
 
 
 def test_a_refusal_that_changes_something_is_no_refusal() -> None:
