@@ -52,7 +52,8 @@ class AtOnce:
         # A new reference each time: what changes nothing the bus does not carry for long.
         self.said += 1
         return Answered(
-            (Report(move="report", text=f"so far, so good: work.md:{self.said}"),), Usage(900, 20)
+            (Report(move="report", text=f"so far, so good: https://example.org/{self.said}"),),
+            Usage(900, 20),
         )
 
     async def aclose(self) -> None:
