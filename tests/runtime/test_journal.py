@@ -137,7 +137,7 @@ async def test_a_segment_that_is_taken_away_is_missed(namespace: str, tmp_path: 
 async def test_a_server_that_lost_its_last_second_is_told_from_a_hand_and_can_be_acknowledged(
     namespace: str, tmp_path: Path, server: EmbeddedServer
 ) -> None:
-    async with recorded(namespace, tmp_path, socket=str(server.socket), entries_max=50) as on:
+    async with recorded(namespace, tmp_path, socket=str(server.socket), entries_max=80) as on:
         await missions(on, 1)
         await on.archive()
         kept = everything(str(server.socket), namespace)

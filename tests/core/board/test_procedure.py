@@ -925,8 +925,12 @@ class HostileBoard(RuleBasedStateMachine):
     def each_ballot_is_a_vote_that_was_cast(self) -> None:
         stored = [(ballot.seat, ballot.choice) for ballot in self.procedure.ballots]
         assert len(dict(stored)) == len(stored)
+        # Who proposed the text that it kept or amended stands for it, and was not asked again.
+        by_author = {b.seat: b.choice for b in self.procedure.ballots if b.is_authors}
+        assert by_author in ({}, {self.procedure.proposer: "yes"})
+        assert not by_author.keys() & self.cast.keys()
         if self.procedure.stage == "vote":
-            assert dict(stored) == self.cast
+            assert dict(stored) == self.cast | by_author
 
     def teardown(self) -> None:
         """From wherever it stands, time alone ends the deliberation."""
