@@ -37,6 +37,14 @@ def test_a_final_report_stands_in_a_file_that_it_names_first(tmp_path: Path) -> 
     assert "- work/a.md\n" in text
 
 
+def test_a_file_that_is_named_as_it_was_written_is_named_as_it_lies(tmp_path: Path) -> None:
+    files = Workspace(tmp_path, None)
+    files.write(M1, "work/b.md", "b")
+    ended = in_a_turn([answer(final("See b.", "b.md", "nowhere.md"))], files=files)
+    assert ended.reports[0].data["files"] == [OWN, "work/b.md", "nowhere.md"]
+    assert "- work/b.md\n- nowhere.md\n" in on_disk(tmp_path).read_text()
+
+
 def test_what_its_author_has_read_stands_in_the_file_as_on_the_report(tmp_path: Path) -> None:
     files = Workspace(tmp_path, None)
     files.write(M1, "work/b.md", "from outside")
@@ -90,6 +98,9 @@ def test_where_the_host_has_no_workspace_the_report_is_sent_without_a_file() -> 
 
 class FullDisk:
     """The port `Files` where nothing can be written."""
+
+    def names(self, mission: str, wanted: object) -> tuple[str, ...]:
+        raise WorkspaceError(f"{wanted}: is not there", hint="write it")
 
     def create(self, mission: str, path: str, text: str) -> bool:
         raise WorkspaceError(f"{path}: no space left", hint="make some")

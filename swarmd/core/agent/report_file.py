@@ -69,7 +69,7 @@ def files_named(text: str) -> tuple[str, ...]:
     return tuple(line.removeprefix(_ITEM) for line in head[head.index(_NAMED) + 1 :])
 
 
-def with_file(report: Message, path: str) -> Message:
-    """The report that says where it stands."""
-    named = [name for name in report.data.get("files", ()) if name != path]
-    return replace(report, data={**report.data, "files": [path, *named]})
+def with_files(report: Message, path: str, named: Sequence[str]) -> Message:
+    """The report that says where it stands, and which files it names."""
+    files = dict.fromkeys((path, *named))
+    return replace(report, data={**report.data, "files": list(files)})

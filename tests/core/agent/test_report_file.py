@@ -15,7 +15,7 @@ from swarmd.core.agent.report_file import (
     paths_of,
     report_path,
     text_of,
-    with_file,
+    with_files,
 )
 from swarmd.core.model.functions import REPORTS, WriteFile
 from swarmd.core.model.messages import Kind, Message
@@ -81,9 +81,7 @@ def test_two_agents_of_one_name_have_names_apart_for_their_files() -> None:
 
 
 def test_a_report_says_where_it_stands_once() -> None:
-    said = with_file(
-        with_file(report("", "work/a.md"), "work/reports/top.md"), "work/reports/top.md"
-    )
+    said = with_files(report(), "work/reports/top.md", ["work/a.md", "work/reports/top.md"])
     assert said.data["files"] == ["work/reports/top.md", "work/a.md"]
     assert report_path(TOP.name, TOP.id, said.data["files"]) == "work/reports/top.md"
     assert report_path("anna", TOP.id, said.data["files"]) == ""
