@@ -115,11 +115,7 @@ def refuse_folder(out: HandOver) -> None:
     above = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not above.is_dir():
         raise UsageError(f"--out {folder}: {above} is a file", hint="name a folder")
-    try:
-        is_empty = above is not folder or not any(folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}", hint="name another folder") from error
-    if not is_empty and not out.force:
+    if above is folder and not out.force and not _is_empty(folder):
         raise UsageError(
             f"--out {folder} is not empty",
             hint="name another folder, or --force: what is there stays, and files of the same "
@@ -127,6 +123,13 @@ def refuse_folder(out: HandOver) -> None:
         )
     if not os.access(above, os.W_OK | os.X_OK):
         raise UsageError(f"--out {folder}: {above} cannot be written", hint="name another folder")
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}", hint="name another folder") from error
 
 
 @dataclass(frozen=True, slots=True)
