@@ -124,6 +124,10 @@ class LogEvent(StrEnum):
         "replicas.unknown",
         "whether replicas have what is written cannot be asked for",
     )
+    REPORT_NOT_WRITTEN = (
+        "report.not_written",
+        "a final report was sent, and could not be written into the workspace",
+    )
     RINGS_ALLOWED = "rings.allowed", "the server lets this process subscribe again"
     RECORD_LEFT = "record.left", "the record of a mission could not be deleted; it is tried again"
     RECORD_LEFT_OUT = "record.left_out", "what was answered is left out of a mission's record"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
 
@@ -16,7 +16,7 @@ from swarmd.app.process import Process, open_process
 from swarmd.core.missions.intake import masked
 from swarmd.core.model.channels import BOARD_ROOM, JOURNAL, MISSIONS, RESULTS
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import FIRST, Channel, MissionId, MissionState, StreamId
+from swarmd.core.model.names import FIRST, Channel, MissionId, StreamId
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import NotFoundError, StoreUnavailableError, UsageError
 
@@ -45,10 +45,6 @@ class Attended:
 class MissionEnd:
     """How a mission that `run` attended ended; `fields` is its record, as it was then."""
 
-    mission: str
-    state: str
-    reason: str
-    result: str
     spent: Mapping[str, int]
     fields: Mapping[str, str]
 
@@ -239,8 +235,4 @@ async def _end_of(process: Process, message: Message) -> MissionEnd:
     key = process.store.keys.mission(message.mission)
     flat = await process.store.pipe.execute("HGETALL", key)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    data: Mapping[str, Any] = message.data
-    state = str(data.get("state", MissionState.FAILED))
-    result = message.text if state == MissionState.DELIVERED else ""
-    reason, spent = str(data.get("reason", "")), data.get("spent", {})
-    return MissionEnd(message.mission, state, reason, result, spent, fields)
+    return MissionEnd(message.data.get("spent", {}), fields)

@@ -1,4 +1,5 @@
-"""The groups of verbs: `dead`, `override` and `journal`, and `record`, as typer reads them.
+"""The groups of verbs `dead`, `override` and `journal`, and `result` and `record`, as typer reads
+them.
 
 As in `commands`, what a verb does is in the module of its subject, and everything heavy is imported
 by the verb that needs it.
@@ -16,6 +17,8 @@ from swarmd.cli.action_commands import group_with_actions
 from swarmd.cli.options import (
     AgentReference,
     Connection,
+    EndedMission,
+    HandOver,
     Json,
     Letter,
     MissionReference,
@@ -250,6 +253,22 @@ def journal_at(
     from swarmd.cli.verbs import past
 
     return past.journal_at(where.settings(), when, as_json=as_json)
+
+
+# --- what a mission delivered -----------------------------------------------------------------
+
+
+@flat
+def result(where: Connection, out: HandOver, mission: EndedMission, as_json: Json = False) -> int:
+    """Print what a mission delivered, and with --out put it and its files into a folder.
+
+    It ends as `submit --wait` does: 0 where the mission was delivered; 6 where it has not ended.
+
+    Example: swarmd result m-7kq2 --out answer
+    """
+    from swarmd.cli.verbs import result as result_verbs
+
+    return result_verbs.result(where.settings(), mission, out, as_json=as_json)
 
 
 # --- the record -------------------------------------------------------------------------------

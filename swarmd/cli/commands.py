@@ -14,7 +14,7 @@ import typer
 
 from swarmd.cli import completion, connection
 from swarmd.cli.action_commands import group_with_actions
-from swarmd.cli.command_groups import dead, journal, override, record
+from swarmd.cli.command_groups import dead, journal, override, record, result
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import (
     ORDER_SECONDS,
@@ -85,15 +85,13 @@ def run(
 
     Example: swarmd run "What does this project do?" --files docs --budget calls=200
     """
-    from swarmd.cli.verbs import missions as mission_verbs
     from swarmd.cli.verbs import run as run_verbs
 
     settings = where.settings(model=model, log_level=where.log_level or "warning")
     return run_verbs.run(
         settings,
         mission,
-        work.names,
-        mission_verbs.Wishes(work.budget, work.deadline, work.board),
+        work,
         resume=resume,
         quiet=quiet,
         as_json=as_json,
@@ -167,9 +165,7 @@ def submit(
     text = mission_verbs.mission_text(mission, mission_verbs.standard_input)
     wishes = mission_verbs.Wishes(work.budget, work.deadline, work.board)
     given = mission_verbs.entrance_fields(text, id, wishes, work.names)
-    return remote.submit(
-        where.settings(), given, work.names, wait=wait, timeout=timeout, as_json=as_json
-    )
+    return remote.submit(where.settings(), given, work, wait=wait, timeout=timeout, as_json=as_json)
 
 
 @app.command(rich_help_panel="Missions")
@@ -179,6 +175,9 @@ def missions(where: Connection, as_json: Json = False) -> int:
     from swarmd.cli.verbs import overview
 
     return connection.look(where.settings(), as_json, overview.missions)
+
+
+app.command("result", rich_help_panel="Missions")(result)
 
 
 # --- look -------------------------------------------------------------------------------------

@@ -35,6 +35,10 @@ def missions(incomplete: str) -> list[str]:
     )
 
 
+def ended_missions(incomplete: str) -> list[str]:
+    return _offered(incomplete, lambda reader: (one.id for one in reader.missions() if one.ended))
+
+
 def references(incomplete: str) -> list[str]:
     return _offered(incomplete, lambda reader: [*_agents(reader), *reader.mission_ids()])
 

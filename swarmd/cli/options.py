@@ -93,6 +93,14 @@ MissionReference = Annotated[
         autocompletion=completion.missions,
     ),
 ]
+EndedMission = Annotated[
+    str,
+    typer.Argument(
+        metavar="MISSION",
+        help="The id of a mission that has ended, or the beginning of one.",
+        autocompletion=completion.ended_missions,
+    ),
+]
 TargetOf = Annotated[
     str,
     typer.Argument(
@@ -218,6 +226,21 @@ Board = Annotated[
     ),
 ]
 
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Put the result and its files there. It is made; one that is not empty is refused.",
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="With --out: also into a folder that is not empty, over the same names."
+    ),
+]
+
 ORDER_SECONDS: Final = 30.0
 """How long an order is waited for where its verb says nothing else."""
 
@@ -256,8 +279,16 @@ class Daemon(Declared):
 
 
 @dataclass(frozen=True, slots=True)
-class Work(Options):
-    """What a mission comes with beside its text."""
+class HandOver(Options):
+    """Where a mission's result and its files go beside standard output."""
+
+    folder: Out = None
+    force: Force = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work(HandOver):
+    """What a mission comes with beside its text, and where it goes."""
 
     more: MoreFiles = None
     files: Named = None

@@ -74,6 +74,9 @@ class Files(Protocol):
     def write(self, mission: MissionId, path: str, text: str) -> int:
         """Returns the bytes written."""
 
+    def create(self, mission: MissionId, path: str, text: str) -> bool:
+        """As `write`, where nothing has that name yet; false where something has."""
+
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
         """Best first; deterministic; no passages where nothing shares a word with the query.
 

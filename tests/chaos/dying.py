@@ -1,7 +1,7 @@
 """`swarmd up` that kills itself at one atomic step: `python -m tests.chaos.dying KIND NUMBER
 before|after`; with several such triples it is started again after each death and dies at the next.
 
-The steps of one kind are counted from when the folder's file `counting` is there, anew in each of
+A `report` is a turn that ends with a final report. The steps of one kind are counted from when the folder's file `counting` is there, anew in each of
 its lives, and each is noted in `steps`. Before is when the step has not been asked of the store,
 after is when it has been answered and nobody knows it yet.
 """
@@ -20,6 +20,8 @@ from typing import Any, Final
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.process import ends_with_parent
 from swarmd.cli.main import main
+from swarmd.core.agent.turn import is_final
+from swarmd.ports.stores import Turn
 
 KINDS: Final = {
     "begin": "begin",
@@ -39,8 +41,9 @@ def dying(kind: str, number: int, moment: str, data: Path) -> None:
         async def step(*words: Any, **more: Any) -> Any:
             if not (data / "counting").exists():
                 return await whole(*words, **more)
-            counted[name] += 1
-            is_last = (name, counted[name]) == (kind, number)
+            made = {name, "report"} if name == "turn" and reports(words[2]) else {name}
+            counted.update(made)
+            is_last = kind in made and counted[kind] == number
             if is_last and moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
             answer = await whole(*words, **more)
@@ -54,6 +57,10 @@ def dying(kind: str, number: int, moment: str, data: Path) -> None:
 
     for name, method in KINDS.items():
         setattr(RedisStore, method, wrapped(name, method))
+
+
+def reports(turn: Turn) -> bool:
+    return any(is_final(message) for _, message in turn.outputs)
 
 
 def life(kind: str, number: str, moment: str) -> int:

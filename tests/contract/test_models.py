@@ -49,6 +49,9 @@ class NoFiles:
     def write(self, mission: MissionId, path: str, text: str) -> int:
         return 0
 
+    def create(self, mission: MissionId, path: str, text: str) -> bool:
+        return False
+
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
         return Found()
 

@@ -22,15 +22,17 @@ from swarmd.cli import order_client
 from swarmd.cli.amounts import amounts_of
 from swarmd.cli.exit_codes import Exit, TimedOutError
 from swarmd.cli.main import main
+from swarmd.cli.options import HandOver
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight
-from swarmd.cli.verbs import missions, orders, rights, say
+from swarmd.cli.verbs import missions, orders, result, rights, say
 from swarmd.cli.verbs.targets import Wish, meant
 from swarmd.core.bus.envelope import Seal
 from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, MissionId
 from swarmd.errors import NotFoundError, RefusedError, SwarmError, UsageError
+from swarmd.settings import Settings
 from tests.conftest import HANG_SECONDS, SECRET
 from tests.e2e.test_cli_inspect import AT, Cli, Swarm, cli, peopled, swarm
 
@@ -777,6 +779,12 @@ def test_bad_missions_are_usage_errors_and_store_nothing(
     assert swarm.wire.command("EXISTS", swarm.key("missions")) == 0
 
 
+def waited_for(sight: Sight, bell: Bell) -> Exit:
+    waiting = order_client.Waiting.of(bell, HANG_SECONDS)
+    mission = missions.await_mission(sight, waiting, MissionId("m-1"))
+    return result.ended(Settings.from_env({"SWARMD_DATA": "nowhere"}), HandOver(), sight, mission)
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "code"),
     [
@@ -798,10 +806,7 @@ def test_waiting_ends_with_the_missions_end(
 ) -> None:
     swarm.mission("m-1", state=state, reason=reason, result="The answer", ended=AT)
     swarm.ledger("m-1", 12)
-    assert (
-        missions.await_mission(sight, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
-        == code
-    )
+    assert waited_for(sight, bell) == code
     assert (value := given(capsys))["spent"] == {"tokens": 12, "calls": 1}
     assert value["result"] == "The answer"
 
@@ -811,7 +816,7 @@ def test_a_delivered_result_stands_alone_on_standard_output(
 ) -> None:
     swarm.mission("m-1", state="delivered", result="The\nanswer \x1b[2J", ended=AT)
     person = Sight(sight.reader, Ink(), as_json=False)
-    missions.await_mission(person, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
+    waited_for(person, bell)
     out, err = capsys.readouterr()
     assert out == "The\nanswer \\x1b[2J\n"
     assert "m-1: delivered" in err
@@ -831,10 +836,7 @@ def test_what_never_became_a_mission_is_heard_of_on_results(
         text="no",
         data=data,
     )
-    assert (
-        missions.await_mission(sight, order_client.Waiting.of(bell, HANG_SECONDS), MissionId("m-1"))
-        == Exit.REFUSED
-    )
+    assert waited_for(sight, bell) == Exit.REFUSED
 
 
 def test_waiting_for_a_mission_has_an_end_of_its_own(

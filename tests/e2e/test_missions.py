@@ -216,7 +216,8 @@ def test_its_result_is_a_message_that_a_plain_redis_cli_reads(
     data = data_of(result)
     assert set(data) >= {"state", "reason", "spent", "files"}
     assert data["state"] == "delivered"
-    assert data["files"] == ["birds/geese.md", "birds/swans.md"]
+    assert data["files"]
+    assert all(path.startswith("work/reports/") for path in data["files"])
     assert data["spent"]["calls"] > 0
     lines = swarm.redis_cli("XRANGE", "swarm:results", "-", "+").split("\n")
     (line,) = [line for line in lines if line.startswith("{") and delivered in line]

@@ -22,7 +22,7 @@ from swarmd.adapters.record import reading
 from swarmd.adapters.record.recorder import Recorder
 from swarmd.app.parts import run_parts
 from swarmd.app.process import Process, open_process, with_secret
-from swarmd.cli.options import Ordered
+from swarmd.cli.options import Ordered, Work
 from swarmd.cli.verbs import record as record_verb
 from swarmd.cli.verbs import remote
 from swarmd.core.model.channels import RESULTS
@@ -158,7 +158,7 @@ async def test_planted_secrets_are_found_nowhere_and_their_record_is_forgotten(
         async with swarm(settings) as process:
             fields = {"id": M, "mission": f"What is six by seven? {SAID}", "files": '["notes.md"]'}
             submit = partial(remote.submit, wait=False, timeout=None, as_json=False)
-            await in_thread(lambda: submit(settings, fields, ()))
+            await in_thread(lambda: submit(settings, fields, Work()))
             await publish(process, f'{{"no": "JSON: {SAID}"')
             await in_thread(partial(remote.say, settings, "room:sob", SAID, as_json=False))
             order = Ordered(reason=SAID)

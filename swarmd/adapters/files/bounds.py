@@ -14,6 +14,8 @@ READ_BYTES_MAX: Final = 64 * 1024
 # An agent that writes in a loop must not fill a volume that every mission shares.
 WORK_FILES_MAX: Final = 2_000
 WORK_BYTES_MAX: Final = 256 * 1024 * 1024
+# What is handed over of a mission: all that it may have written fits.
+HANDED_BYTES_MAX: Final = WORK_BYTES_MAX
 # A snapshot is copied before the mission starts, while somebody waits at a terminal.
 GIVEN_FILES_MAX: Final = 10_000
 GIVEN_BYTES_MAX: Final = 256 * 1024 * 1024

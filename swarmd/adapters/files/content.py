@@ -101,6 +101,14 @@ def check_replaceable(folder: int, path: str, name: str) -> None:
         )
 
 
+def is_there(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def replace_file(folder: int, name: str, content: bytes) -> None:
     temporary = f"{RESERVED}{secrets.token_hex(8)}.tmp"
     with ExitStack() as undo:
@@ -145,18 +153,26 @@ def swap_folder(home: int, fresh: str, name: str) -> None:
     shutil.rmtree(former, dir_fd=home, ignore_errors=True)
 
 
-def write_marker(root: int) -> str:
-    """Write the marker unless another process was first: a hard link never replaces what is
-    there.
+def add_file(folder: int, name: str, content: bytes) -> bool:
+    """Write a whole file unless something has its name: a hard link never replaces what is there.
+    Says whether it was written.
     """
     temporary = f"{RESERVED}{secrets.token_hex(8)}.tmp"
-    create_file(root, temporary, f"{secrets.token_hex(16)}\n".encode())
-    try:
-        flush_file(root, temporary)
-        with suppress(FileExistsError):
-            os.link(temporary, MARKER, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
-    finally:
-        os.unlink(temporary, dir_fd=root)
+    with ExitStack() as undo:
+        undo.callback(_remove_quietly, folder, temporary)
+        create_file(folder, temporary, content)
+        flush_file(folder, temporary)
+        try:
+            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            return False
+    os.fsync(folder)
+    return True
+
+
+def write_marker(root: int) -> str:
+    """Write the marker unless another process was first."""
+    add_file(root, MARKER, f"{secrets.token_hex(16)}\n".encode())
     return read_bytes(root, MARKER, MARKER).decode("ascii", "replace").strip()
 
 

@@ -11,16 +11,18 @@ nothing.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from swarmd.adapters.files.bounds import FILE_BYTES_MAX, READ_BYTES_MAX
 from swarmd.adapters.files.content import (
     MARKER,
+    add_file,
     check_replaceable,
     encode,
+    is_there,
     read_bytes,
     replace_file,
     write_marker,
@@ -169,17 +171,33 @@ class Workspace:
         The bounds of the folder are checked before the write: writers at the same instant can pass
         them by one file each.
         """
-        parts = parts_of_name(path)
-        content = encode(path, text)
+        parts, content = parts_of_name(path), encode(path, text)
+        with self._writing(mission, path, parts) as folder:
+            check_replaceable(folder, path, parts[-1])
+            check_room(self._root, mission, path, parts, len(content))
+            replace_file(folder, parts[-1], content)
+        return len(content)
+
+    def create(self, mission: MissionId, path: str, text: str) -> bool:
+        """As `write`, where nothing has that name yet; false where something has. Of several that
+        create one name at once, one does.
+        """
+        parts, content = parts_of_name(path), encode(path, text)
+        with self._writing(mission, path, parts) as folder:
+            if is_there(folder, parts[-1]):
+                return False
+            check_room(self._root, mission, path, parts, len(content))
+            return add_file(folder, parts[-1], content)
+
+    @contextmanager
+    def _writing(self, mission: MissionId, path: str, parts: tuple[str, ...]) -> Iterator[int]:
+        """The folder of a file that may be written, open; it is made where there is none."""
         check_mission(mission)
         with translated(path):
             check_not_given(self._root, mission, path, parts)
             self._root.mkdir(parents=True, exist_ok=True)
             with open_folder(self._root, (mission, "work", *parts[:-1]), create=True) as folder:
-                check_replaceable(folder, path, parts[-1])
-                check_room(self._root, mission, path, parts, len(content))
-                replace_file(folder, parts[-1], content)
-        return len(content)
+                yield folder
 
     def snapshot(self, mission: MissionId, paths: Sequence[Path], cwd: Path) -> tuple[str, ...]:
         """Copy `paths` (of the caller's machine) to the mission's given files; returns their names

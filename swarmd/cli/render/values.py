@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
 _NUMBERS: Final = ("tier", "incarnation", "lease")
 _LISTS: Final = ("privileges", "grants", "stopped")  # parted by spaces
-_OBJECTS: Final = ("data", "budget", "charter", "files", "asked_files", "spent", "later", "crashes")
+_OBJECTS: Final = (
+    "data",
+    "budget",
+    "charter",
+    "files",
+    "asked_files",
+    "result_files",
+    "spent",
+    "later",
+    "crashes",
+)
 
 
 def agent_value(agent: AgentView, account: AccountView | None = None) -> dict[str, Any]:

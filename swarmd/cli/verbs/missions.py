@@ -7,7 +7,6 @@ written.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,19 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from swarmd.cli.amounts import budget_of, hint_of
-from swarmd.cli.exit_codes import Exit, exit_of_mission
 from swarmd.cli.order_client import Waiting, new_id
-from swarmd.cli.render import values
-from swarmd.cli.render.text import amounts, columns_of, plain
-from swarmd.cli.render.wrapping import wrapped
-from swarmd.cli.session import Sight, note, note_explain
+from swarmd.cli.render.text import plain
+from swarmd.cli.session import Sight, note
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.lineage import EVERYTHING
-from swarmd.core.model.names import AgentId, MissionId, MissionState
+from swarmd.core.model.names import AgentId, MissionId
 from swarmd.core.model.refusals import Rule
-from swarmd.core.queries.refusals import first_code
-from swarmd.core.queries.snapshot import NO_ACCOUNT, MissionView, mission_view
-from swarmd.core.queries.spending import spent_of, used
+from swarmd.core.queries.snapshot import MissionView, mission_view
 from swarmd.errors import NotFoundError, RefusedError, UsageError
 from swarmd.ports.reader import Reader
 from swarmd.settings import Settings
@@ -170,8 +164,8 @@ def refuse_conflict(reader: Reader, fields: Mapping[str, str]) -> None:
 
 def await_mission(
     sight: Sight, waiting: Waiting, id: MissionId, former: MissionView | None = None
-) -> Exit:
-    """Follows the mission to its end; its result alone goes to standard output.
+) -> MissionView:
+    """Follows the mission to its end, and says on the way what it comes to.
 
     `former` is the record of what was turned away under this id before: it is not this one's end.
     """
@@ -183,7 +177,7 @@ def await_mission(
             # What never became a mission (invalid, or its id is another's) is told on `results`
             # only.
             if (refused := _result_of(sight.reader, id)) is not None:
-                return ended(sight, refused)
+                return refused
             if told:
                 raise NotFoundError(
                     f"the record of mission {id} is gone",
@@ -192,7 +186,7 @@ def await_mission(
         elif mission != former:
             told, held = _tell_state(mission, told), _tell_held(mission, held)
             if mission.has_ended:
-                return ended(sight, mission)
+                return mission
         waiting.pause()
 
 
@@ -238,40 +232,6 @@ def _record_of(id: str, said: Mapping[str, str], data: Mapping[str, Any]) -> dic
         "result": said.get("text", ""),
         "ended": said.get("at", ""),
     }
-
-
-def ended(sight: Sight, mission: MissionView) -> Exit:
-    """Prints an ended mission's result and says how it ended."""
-    account = sight.reader.accounts([mission.id]).get(mission.id, NO_ACCOUNT)
-    spent = used(spent_of(account))
-    if sight.as_json:
-        sight.give(end_value(mission, spent))
-    else:
-        print_end(mission.id, mission.state, mission.reason, mission.result, spent)
-    return exit_of_mission(mission.state, mission.reason)
-
-
-def end_value(mission: MissionView, spent: Mapping[str, int]) -> dict[str, Any]:
-    """An ended mission for `--json`, whoever waited for it."""
-    return values.mission_value(mission) | {"spent": dict(spent)}
-
-
-def print_end(id: str, state: str, reason: str, result: str, spent: Mapping[str, int]) -> None:
-    """The result alone on standard output, or the reports that were finished where the board could
-    not deliver them; how the mission ended, on standard error.
-    """
-    is_delivered = state == MissionState.DELIVERED
-    if result:
-        print(_as_read(plain(result, multiline=True)))
-    why = f": {plain(reason)}" if reason and not is_delivered else ""
-    note(f"{id}: {plain(state)}{why} (spent {amounts(spent)})")
-    note_explain(first_code(reason) if why else "")
-
-
-def _as_read(text: str) -> str:
-    """On a terminal in lines that fit it; a pipe gets what was delivered, whatever `COLUMNS` is."""
-    columns = columns_of(sys.stdout, os.environ) if sys.stdout.isatty() else None
-    return wrapped(text, columns) if columns else text
 
 
 def _object(text: str) -> Mapping[str, Any]:

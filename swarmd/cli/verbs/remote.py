@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import pwd
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
@@ -16,9 +16,9 @@ from typing import Protocol
 from swarmd.adapters import halt_file
 from swarmd.cli import connection, order_client
 from swarmd.cli.exit_codes import Exit, TimedOutError
-from swarmd.cli.options import ORDER_SECONDS, Ordered
+from swarmd.cli.options import ORDER_SECONDS, Ordered, Work
 from swarmd.cli.session import Sight, note
-from swarmd.cli.verbs import channels, halt, missions, orders
+from swarmd.cli.verbs import channels, halt, missions, orders, result
 from swarmd.cli.verbs import say as say_verb
 from swarmd.cli.verbs.targets import Wish
 from swarmd.core.missions.intake import masked
@@ -26,7 +26,7 @@ from swarmd.core.model.channels import JOURNAL, RESULTS
 from swarmd.core.model.lineage import EVERYTHING
 from swarmd.core.model.masking import Masking
 from swarmd.core.model.names import MissionId
-from swarmd.errors import StoreUnavailableError
+from swarmd.errors import StoreUnavailableError, UsageError
 from swarmd.settings import Settings
 
 # --- acting on a running swarm ----------------------------------------------------------------
@@ -123,7 +123,7 @@ def say(settings: Settings, channel: str, text: str, *, as_json: bool) -> Exit:
 def submit(
     settings: Settings,
     fields: Mapping[str, str],
-    files: Sequence[str],
+    work: Work,
     *,
     wait: bool,
     timeout: float | None,
@@ -132,10 +132,15 @@ def submit(
     """Stores the mission at the entrance. Acknowledged, it is never lost. Raises `NotFoundError`
     for a file that is seen to be missing: then nothing is stored.
     """
+    if work.folder is not None and not wait:
+        raise UsageError(
+            "--out takes --wait", hint="or `swarmd result MISSION --out DIR`, once it has ended"
+        )
+    result.refuse_folder(work)
     target = connection.living(settings)
     fields = masked(fields, Masking(settings.secrets))
     id_ = MissionId(fields["id"])
-    missions.refuse_missing_files(settings, id_, files)
+    missions.refuse_missing_files(settings, id_, work.names)
     # Listening before it is stored: a short mission's end is not missed.
     with connection.attended(
         settings, target, JOURNAL, RESULTS, timeout=timeout, as_json=as_json, is_patient=wait
@@ -149,7 +154,8 @@ def submit(
             note(f"mission {id_}")
             waiting = order_client.Waiting.of(bell, timeout)
             with _told_to_go_on(id_):
-                return missions.await_mission(sight, waiting, id_, former)
+                mission = missions.await_mission(sight, waiting, id_, former)
+            return result.ended(settings, work, sight, mission)
         if as_json:
             sight.give({"mission": id_})
         else:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarmd.cli import connection, order_client
-from swarmd.cli.exit_codes import Exit, exit_of_mission, exit_of_signal
+from swarmd.cli.exit_codes import Exit, exit_of_signal
+from swarmd.cli.options import Work
 from swarmd.cli.render import live
 from swarmd.cli.render.text import Ink
-from swarmd.cli.session import note, print_json
+from swarmd.cli.session import note
 from swarmd.cli.verbs import missions as mission_verbs
+from swarmd.cli.verbs import result
 from swarmd.cli.verbs.missions import Wishes
 from swarmd.core.model.channels import ORDERS
 from swarmd.core.model.messages import Message
@@ -89,26 +91,29 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
 def run(
     settings: Settings,
     mission: str,
-    named: Sequence[str],
-    wishes: Wishes,
+    work: Work,
     *,
     resume: bool,
     quiet: bool,
     as_json: bool,
 ) -> Exit:
     """Does one mission in this process and prints its result alone."""
-    text, files = run_request(mission, named, resume=resume)
+    result.refuse_folder(work)
+    text, files = run_request(mission, work.names, resume=resume)
     fields: dict[str, str] = {}
     if text:
+        wishes = Wishes(work.budget, work.deadline, work.board)
         fields = mission_verbs.entrance_fields(text, None, wishes, ())
     asked = Asked(text, files, fields, resume)
     end, interrupted = _watched(settings, asked, is_quiet=quiet)
+    code = Exit.FAILED
     if end is not None:
-        _print_end(end, as_json=as_json)
+        ended = mission_view(end.fields)
+        code = result.tell_end(settings, work, ended, used(end.spent), as_json=as_json)
     if interrupted:
         return exit_of_signal(interrupted)
     assert end is not None, "only a signal ends a run without an end"
-    return exit_of_mission(end.state, end.reason)
+    return code
 
 
 def _watched(settings: Settings, asked: Asked, *, is_quiet: bool) -> tuple[MissionEnd | None, int]:
@@ -264,14 +269,6 @@ async def _picture(settings: Settings, watcher: live.Watcher, screen: live.Scree
 def _glimpse(settings: Settings, missions: Sequence[str]) -> Snapshot:
     with closing(connection.reader_of(settings, connection.living(settings))) as reader:
         return reader.snapshot(missions[0] if len(missions) == 1 else "")
-
-
-def _print_end(end: MissionEnd, *, as_json: bool) -> None:
-    if as_json:
-        value = mission_verbs.end_value(mission_view(end.fields), used(end.spent))
-        print_json(value)
-    else:
-        mission_verbs.print_end(end.mission, end.state, end.reason, end.result, end.spent)
 
 
 def _is_path(name: str) -> bool:

@@ -3,7 +3,9 @@
 Entries are JSON, oldest first: `{"mail": […]}`, `{"moves": […]}`, `{"results": […]}`. Where they
 are more than an agent is to be told of again, results of functions go first, for a file can be read
 again. Where that is not enough, the older entries go all at once down to half of the bound, and one
-entry takes their place that says what went, with the directives and reports that nobody says twice.
+entry takes their place that says what went: last the directives and reports, which nobody says
+twice, and in which file each report can be read again. An agent's charter is not here: its
+instruction has it, whatever goes.
 Not the oldest entry alone, each time: the beginning of a prompt would then be another in every
 turn, and the caches of providers would never hold.
 """
@@ -15,8 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from swarmd.core.model.functions import Functions
+from swarmd.core.agent.report_file import report_path
+from swarmd.core.model.functions import REPORTS, Functions
 from swarmd.core.model.messages import Message
+from swarmd.core.model.names import AgentId
 
 # An entry is a field of its own in the store, and a script names in one command all that are
 # forgotten at once.
@@ -34,6 +38,8 @@ _CUT: Final = " [… cut]"
 _SHORT: Final = 160
 _RESULTS: Final = '{"results":'
 _GONE: Final = "left out here: call it again if you need it"
+# Of reports whose files' names do not fit: the folder can be searched.
+_OLDER: Final = f"older reports: {REPORTS}"
 # What nobody says twice, and of which the summary keeps the newest.
 _LASTING: Final = ("directive", "report")
 
@@ -58,7 +64,8 @@ def shorten(
     if not kept:
         # Not even the newest fits: of it alone something has to stay, or the agent would do it all
         # again.
-        kept, gone = [_clipped(entries[-1], chars_max // 2)], entries[:-1]
+        kept = [_clipped(entries[-1], chars_max // 2)]
+        gone = entries if kept == [_TOO_LONG] else entries[:-1]
     return [_summary(gone, chars_max // 4, functions), *kept]
 
 
@@ -121,6 +128,7 @@ def _summary(gone: Sequence[str], chars_max: int, functions: Functions) -> str:
         "created": _newest(left_out.created, chars_max),
         "reported": left_out.reported[:chars_max],
         "mail": left_out.heard_within(chars_max * 3 // 2),
+        "reports": left_out.reports_within(chars_max // 4),
     }
     return _compact({"left_out": facts})
 
@@ -134,11 +142,27 @@ class _LeftOut:
     created: dict[str, None] = field(default_factory=dict)
     reported: str = ""
     heard: list[Mapping[str, Any]] = field(default_factory=list)
+    reports: dict[str, None] = field(default_factory=dict)  # and in which files they stand
 
     def hear(self, mail: Sequence[Any]) -> None:
         """Mail that goes."""
         items = (item for item in mail if isinstance(item, Mapping))
-        self.heard += [item for item in items if item.get("kind") in _LASTING]
+        lasting = [item for item in items if item.get("kind") in _LASTING]
+        self.heard += lasting
+        for item in lasting:
+            self._note_report(_report_in_a_file(item))
+
+    def _note_report(self, report: str) -> None:
+        """The one that was heard last is the newest, also where it was heard before."""
+        if report:
+            self.reports.pop(report, None)
+            self.reports[report] = None
+
+    def reports_within(self, chars_max: int) -> list[str]:
+        """The newest of them, and where those are that do not fit."""
+        named = list(self.reports)
+        kept = _last_that_fit(named, chars_max - len(_OLDER))
+        return kept if len(kept) == len(named) else [_OLDER, *kept]
 
     def heard_within(self, chars_max: int) -> list[Mapping[str, Any]]:
         """Whole where they fit, else each the same length: a report begins with its result."""
@@ -157,6 +181,8 @@ class _LeftOut:
         self.created |= dict.fromkeys(before["created"])
         self.reported = before["reported"]
         self.heard += before.get("mail", ())
+        for report in before.get("reports", ()):
+            self._note_report(report)
 
     def note(self, move: Mapping[str, Any], functions: Functions) -> None:
         match move.get("move"):
@@ -166,6 +192,16 @@ class _LeftOut:
                 self.created[_child(move)] = None
             case "report":
                 self.reported = _clip(str(move.get("text", "")), _REPORT_MAX)
+
+
+def _report_in_a_file(item: Mapping[str, Any]) -> str:
+    """Whose report it is and where it stands; empty where it stands nowhere, or is no report."""
+    data = item.get("data")
+    if item.get("kind") != "report" or not isinstance(data, Mapping):
+        return ""
+    name = str(data.get("name", ""))
+    path = report_path(name, AgentId(str(item.get("from"))), data.get("files") or ())
+    return f"report of {name}: {path}" if path else ""
 
 
 def _told_within(item: Mapping[str, Any], chars_max: int) -> Mapping[str, Any] | None:
@@ -206,6 +242,7 @@ def said_of(left_out: Mapping[str, Any]) -> str:
     for words, names in (
         ("files you wrote", left_out["wrote"]),
         ("whom you created", left_out["created"]),
+        ("to be read again in these files", left_out.get("reports", ())),
     ):
         if names:
             parts.append(f"{words}: {', '.join(names)}")

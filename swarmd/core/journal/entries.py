@@ -115,6 +115,7 @@ def mission_record(mission: Mission) -> Record:
         "files": sha256(canonical([mission.files, mission.asked_files])),
         "board": mission.board,
         "result": sha256(mission.result) if mission.result else None,
+        "result_files": sha256(canonical(mission.result_files)) if mission.result_files else None,
     }
 
 

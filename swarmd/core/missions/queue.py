@@ -12,7 +12,7 @@ from swarmd.core.missions.intake import (
     MissionRequest,
     sendable,
 )
-from swarmd.core.missions.reports import unaccepted_text
+from swarmd.core.missions.reports import result_files, unaccepted_text
 from swarmd.core.model.changes import AccountOpened, MissionClosed, MissionSet, Post
 from swarmd.core.model.channels import RESULTS
 from swarmd.core.model.charter import KINDS, NEEDED_KINDS
@@ -348,7 +348,9 @@ def end(
         return
     if state in (MissionState.EXHAUSTED, MissionState.FAILED):
         text = text or unaccepted_text(draft.swarm, mission.id, f"{state.value}, {reason}")
-    draft.add(MissionSet(replace(mission, ending=state, reason=reason, result=text)))
+    written = result_files(draft.swarm, mission.id)
+    ending = replace(mission, ending=state, reason=reason, result=text, result_files=written)
+    draft.add(MissionSet(ending))
     _close_calls(draft, mission.id)
     mark = Fence(mission.id, f"mission {state}", by, draft.now, order)
     draft.add(*fence(draft.swarm, mark, draft.moment, mission=mission.id))
@@ -419,7 +421,7 @@ def result(
             "state": mission.state.value,
             "reason": mission.reason,
             "spent": dict(spent),
-            "files": list(mission.files),
+            "files": list(mission.result_files),
             **more,
         },
     )

@@ -23,6 +23,9 @@ from swarmd.core.model.timings import FUNCTION_SECONDS
 OWN_FILES: Final = "work/"
 # Among them those that the supervisor writes: the turns of agents that ended before their report.
 KEPT_TURNS: Final = f"{OWN_FILES}turns/"
+# And those that the worker writes: each final report.
+REPORTS: Final = f"{OWN_FILES}reports/"
+_WRITERS: Final = {KEPT_TURNS: "the supervisor", REPORTS: "the move `report`"}
 
 # What OpenAI's API takes as the name of a tool is no longer, and a name keeps its length there.
 NAME_CHARS_MAX: Final = 64
@@ -154,13 +157,16 @@ class WriteFile(Written):
     @field_validator("path")
     @classmethod
     def _is_not_kept(cls, path: str) -> str:
-        """The kept turns are the supervisor's word of what somebody did: nobody may forge them."""
+        """The kept turns and the reports are the runtime's word of what somebody did and reported:
+        nobody may forge them.
+        """
         parts = [part for part in path.split("/") if part not in ("", ".")]
         below = parts[1:] if parts[:1] == [OWN_FILES.rstrip("/")] else parts
         if not below:
             raise ValueError(f"names no file: write a name such as {OWN_FILES}notes.md")
-        if f"{OWN_FILES}{below[0]}/" == KEPT_TURNS:
-            raise ValueError(f"the supervisor alone writes below {KEPT_TURNS}: use another name")
+        folder = f"{OWN_FILES}{below[0]}/"
+        if folder in _WRITERS:
+            raise ValueError(f"{_WRITERS[folder]} alone writes below {folder}: use another name")
         return path
 
 

@@ -49,6 +49,7 @@ class Mission:
     deadline: float = 0.0
     asked_files: tuple[str, ...] = ()  # as submitted; `files` is what they stand for
     board: Literal["all"] | int | None = None  # seats that it asked for; none: by its budget
+    result_files: tuple[str, ...] = ()  # what was written of its result, the reports first
     # Decided, and waiting until its subtree is ended and its account closed.
     ending: MissionState | None = None
 

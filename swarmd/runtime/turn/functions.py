@@ -19,6 +19,7 @@ from swarmd.core.model.functions import (
     FILE_WRITE,
     KEPT_TURNS,
     OWN_FILES,
+    REPORTS,
     TREE_LIST,
     FunctionCall,
     ListFiles,
@@ -140,12 +141,14 @@ def _not_read(found: Found) -> list[dict[str, str]]:
 
 
 def _readable(files: Files, acting: Acting) -> tuple[str, ...]:
-    """All that an agent may read: its own files, and what the mission's agents wrote. Turns of who
-    has ended repeat what stands in other files: they are searched where they are named.
+    """All that an agent may read: its own files, and what the mission's agents wrote. Reports, and
+    turns of who has ended, repeat what stands in other files: they are searched where they are
+    named.
     """
     with suppress(WorkspaceError):  # nothing was written yet
         written = files.names(acting.mission, (OWN_FILES.rstrip("/"),))
-        return (*acting.files, *(path for path in written if not path.startswith(KEPT_TURNS)))
+        repeating = (KEPT_TURNS, REPORTS)
+        return (*acting.files, *(path for path in written if not path.startswith(repeating)))
     return acting.files
 
 

@@ -46,6 +46,7 @@ from swarmd.runtime.turn.mail import (
     unread_mail,
 )
 from swarmd.runtime.turn.render import prompt_renderer
+from swarmd.runtime.turn.report_file import write_reports
 from swarmd.runtime.turn.step_journal import Journal, NotAllowedError
 from swarmd.runtime.turn.steps import TurnSteps
 from swarmd.runtime.turn.world import Gathered, World, acting_alone
@@ -92,6 +93,7 @@ async def take_turn(world: World, resident: Resident) -> None:
             _answer_stopped(agent, acting, gathered, no)
     if not agent.is_seat:
         guard_outputs(world, acting, gathered, results_in(resident.memory))
+        await write_reports(world, acting, gathered)
     world.sent.pop(agent.id, None)
     await commit_turn(world, resident, positions, gathered, hops)
 

@@ -47,6 +47,8 @@ class HostLease:
                 LogEvent.WORKSPACE_OTHER,
                 hint="give all workers the same workspace volume",
             )
+            # What its agents would write here nobody else could read.
+            context.world = replace(context.world, files=None)
         self._is_renewed = True
         run = await store.server_run()
         self.is_server_another = self.is_server_another or self._server_run not in ("", run)

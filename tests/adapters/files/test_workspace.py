@@ -609,6 +609,52 @@ def test_readers_see_the_old_file_or_the_new_and_never_a_half(files: Workspace) 
     assert seen <= set(texts)
 
 
+def test_of_many_that_create_one_file_at_once_one_does(files: Workspace, root: Path) -> None:
+    said: dict[int, bool] = {}
+    start = threading.Barrier(8)
+
+    def create(n: int) -> None:
+        start.wait()
+        said[n] = files.create(M, "reports/a.md", f"of {n}")
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (first,) = [n for n, is_first in said.items() if is_first]
+    assert files.read(M, "reports/a.md", 1, 1).lines == (f"of {first}",)
+    assert [path.name for path in (root / M / "work" / "reports").iterdir()] == ["a.md"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_has_the_name_already_is_left_as_it_is(
+    files: Workspace, root: Path, kind: str
+) -> None:
+    files.write(M, "b.md", "b")
+    taken = root / M / "work" / "a.md"
+    match kind:
+        case "file":
+            taken.write_text("a")
+        case "folder":
+            taken.mkdir()
+        case _:
+            taken.symlink_to("b.md")
+    assert not files.create(M, "a.md", "other")
+    assert files.read(M, "b.md", 1, 1).lines == ("b",)
+    assert kind != "file" or taken.read_text() == "a"
+
+
+def test_a_file_that_came_between_the_look_and_the_write_is_left_as_it_is(
+    files: Workspace, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write(M, "a.md", "a")
+    monkeypatch.setattr("swarmd.adapters.files.workspace.is_there", lambda folder, name: False)
+    assert not files.create(M, "a.md", "other")
+    assert files.read(M, "a.md", 1, 1).lines == ("a",)
+    assert [path.name for path in (root / M / "work").iterdir()] == ["a.md"]
+
+
 @pytest.mark.parametrize("path", ["docs/a.md", "docs", "docs/a.md/below", "top.txt"])
 def test_a_given_file_cannot_be_written(files: Workspace, source: Path, path: str) -> None:
     files.snapshot(M, [source / "docs", source / "top.txt"], source)

@@ -10,9 +10,9 @@ from typing import Any, Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.agent.memory import NO_MEMORY, news_of, remember, said_of, shorten
+from swarmd.core.agent.memory import NO_MEMORY, Memory, news_of, remember, said_of, shorten
 from swarmd.core.agent.prompt import exchange_of
-from swarmd.core.model.functions import BUILT_IN, FILE_WRITE, registry
+from swarmd.core.model.functions import BUILT_IN, FILE_WRITE, REPORTS, registry
 
 MAX: Final = 8_000
 
@@ -178,6 +178,61 @@ def test_an_executive_does_not_forget_what_its_children_reported() -> None:
     told = "".join(p.text for p in exchange_of(list(map(json.loads, memory.entries))))
     for n in range(3):
         assert f"report from part-{n}:\nResult {n}." in told
+
+
+def _filed(n: int, length: int) -> dict[str, Any]:
+    """A report that stands in a file."""
+    (mail,) = _report(n, length)["mail"]
+    data = {"done": True, "name": f"part-{n}", "files": [f"{REPORTS}part-{n}.md", "work/a.md"]}
+    return {**mail, "data": data}
+
+
+def _told_of(memory: Memory) -> str:
+    return "".join(p.text for p in exchange_of(list(map(json.loads, memory.entries))))
+
+
+def test_of_a_report_that_was_dropped_it_is_said_where_it_stands() -> None:
+    memory = remember(NO_MEMORY, [{"mail": [_filed(0, 4_000)]}], MAX, BUILT_IN)
+    for n in range(1, 30):
+        memory = remember(memory, [*_turn(n, 900)], MAX, BUILT_IN)
+    assert "Result 0." + "r" * 4_000 not in _told_of(memory)
+    assert f"report of part-0: {REPORTS}part-0.md" in _told_of(memory)
+    assert "report of sob" not in _told_of(memory)
+
+
+def test_of_more_reports_than_can_be_named_the_folder_is() -> None:
+    memory = NO_MEMORY
+    for n in range(300):
+        memory = remember(memory, [{"mail": [_filed(n, 300)]}], MAX, BUILT_IN)
+    told = _told_of(memory)
+    assert f"older reports: {REPORTS}" in told
+    assert f"{REPORTS}part-0.md" not in told
+    left_out = json.loads(memory.entries[0])["left_out"]
+    assert f"{REPORTS}part-{left_out['turns'] - 1}.md" in told
+
+
+_HEARD = st.one_of(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5_000)), min_size=1, max_size=8).map(
+        lambda mail: [{"mail": [_filed(n, length) for n, length in mail]}]
+    ),
+    st.builds(_reading, st.integers(0, 3), st.integers(0, 9_000)),
+    st.builds(_turn, st.integers(0, 3), st.integers(0, 2_000)),
+)
+
+
+@given(st.lists(_HEARD, max_size=12), st.sampled_from([8_000, 24_000]))
+def test_each_report_is_remembered_whole_or_by_its_file(
+    turns: list[list[dict[str, Any]]], bound: int
+) -> None:
+    memory, heard = NO_MEMORY, dict[str, str]()
+    for new in turns:
+        memory = remember(memory, new, bound, BUILT_IN)
+        assert sum(map(len, memory.entries)) <= bound
+        for item in (item for entry in new for item in entry.get("mail", ())):
+            heard |= dict.fromkeys(item["data"].get("files", ())[:1], item["text"])
+    told = _told_of(memory)
+    for path, text in heard.items():
+        assert text in told or path in told
 
 
 def test_what_became_shorter_is_written_anew_under_its_number() -> None:

@@ -27,8 +27,9 @@ from swarmd.core.model.charter import AMOUNT_MAX, KINDS, NEEDED_KINDS
 from swarmd.core.model.lineage import Stop, StopKind
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import SOB, Authority, MissionId, MissionState
+from swarmd.core.model.records import ExecutiveReport
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.tables import FENCES
+from swarmd.core.model.tables import FENCES, REPORTS, Put
 from tests.core.swarm_builder import LIMITS, MISSION, World, journal, posts, puts, world
 
 MISSION_BUDGET = LIMITS.mission.model_dump()
@@ -492,6 +493,12 @@ def test_a_passed_deadline_fails_the_mission() -> None:
 
 def test_a_result_tells_state_reason_spent_and_files() -> None:
     w = world(files=("docs",))
+    top, other = w.grow(SOB, "top"), w.grow(SOB, "other")
+    for report in (
+        ExecutiveReport(top.id, top.name, "one", ("work/reports/top.md", "work/a.md", "docs/b.md")),
+        ExecutiveReport(other.id, other.name, "two", ("work/a.md", "work/reports/other.md")),
+    ):
+        w.renew().add(Put(REPORTS, MISSION, report))
     queue.end(
         w.renew(), w.swarm.missions[MISSION], MissionState.DELIVERED, "complete", text="the result"
     )
@@ -502,7 +509,7 @@ def test_a_result_tells_state_reason_spent_and_files() -> None:
         "state": "delivered",
         "reason": "complete",
         "spent": {"tokens": 5, "calls": 1},
-        "files": ["docs"],
+        "files": ["work/reports/top.md", "work/reports/other.md", "work/a.md"],
     }
     assert not any(
         isinstance(change, Post) and change.channel == "room:sob" for change in w.changes
