@@ -33,7 +33,7 @@ from swarmd.settings import Settings
 
 RESULT: Final = "result.md"
 # Of a list that is told beside a result.
-FILES_SHOWN: Final = 20
+FILES_SHOWN: Final = 5
 
 
 def result(settings: Settings, reference: str, out: HandOver, *, as_json: bool) -> Exit:
@@ -246,10 +246,9 @@ def _files_told(settings: Settings, mission: MissionView) -> Iterator[str]:
         files = source.written(files).files
     if not files:
         return
-    yield f"its files (`swarmd result {mission.id} --out DIR` copies them):"
-    yield from (f"  {plain(path)}" for path in files[:FILES_SHOWN])
-    if len(files) > FILES_SHOWN:
-        yield f"  and {len(files) - FILES_SHOWN} more"
+    shown = ", ".join(plain(path) for path in files[:FILES_SHOWN])
+    more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
+    yield f"its files (`swarmd result {mission.id} --out DIR` copies them): {shown}{more}"
 
 
 def _mission_named(reader: Reader, reference: str) -> MissionView:
