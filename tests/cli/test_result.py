@@ -56,7 +56,7 @@ def test_the_result_stands_alone_on_standard_output_and_its_files_beside_it(
     out, err = capsys.readouterr()
     assert out == "The\nanswer.\n"
     assert "m-1: delivered" in err
-    assert f"  {REPORT}\n  work/a.md\n" in err
+    assert f": {REPORT}, work/a.md\n" in err
     assert "swarmd result m-1 --out DIR" in err
 
 
@@ -64,7 +64,7 @@ def test_of_a_swarm_elsewhere_the_files_are_named_that_its_supervisor_knows(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert asked(settings, reader()) == Exit.DONE
-    assert f"  {REPORT}\n  work/a.md\n" in capsys.readouterr().err
+    assert f": {REPORT}, work/a.md\n" in capsys.readouterr().err
 
 
 def test_with_a_folder_the_result_and_its_files_are_put_there(
