@@ -9,15 +9,20 @@ from typing import Any, Final
 import anyio
 import pytest
 
+from swarmd.adapters.files.bounds import READ_BYTES_MAX
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.agent.final_report import Findings
+from swarmd.core.agent.turn import Acting
 from swarmd.core.model.channels import REQUESTS, inbox, up
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.messages import Kind
+from swarmd.core.model.moves import Report
 from swarmd.core.model.names import AgentId
 from swarmd.core.tasks.checking import Artefact, Evidence
 from swarmd.ports.models import Answered, Failed, Prompt
+from swarmd.runtime.turn.report_check import check_report
 from tests.runtime.test_functions import Seen, use
 from tests.runtime.test_steps import (
     A1,
@@ -28,7 +33,16 @@ from tests.runtime.test_steps import (
     report,
     spawn,
 )
-from tests.runtime.test_worker import Lineage, at_work, executive, jumping, message, stored, until
+from tests.runtime.test_worker import (
+    MISSION,
+    Lineage,
+    at_work,
+    executive,
+    jumping,
+    message,
+    stored,
+    until,
+)
 from tests.runtime.test_worker import worker_of as worker_with
 
 DONE: Final = report("the quorum is four", done=True)
@@ -130,6 +144,43 @@ def test_a_file_that_a_check_names_is_looked_at_as_it_stands(files: Workspace) -
     assert sent.data["checks"] == [['contains in work/answer.md "quorum"', ""]]
     written = {"work/answer.md": Artefact("quorum: four")}
     assert requests[-1].data["digest"] == Evidence(Artefact(DONE["text"]), written).digest
+
+
+def test_a_file_of_one_long_line_is_checked_to_its_end(files: Workspace) -> None:
+    files.write(MISSION, "work/rows.json", "0 " * READ_BYTES_MAX + "quorum")
+    checks = ({"kind": "contains", "text": "quorum", "file": "work/rows.json"},)
+    reports, _, _ = checked_turn([answer(DONE)], checks, files)
+    assert [sent.data["done"] for sent in reports] == [True]
+
+
+@dataclass(slots=True)
+class Counting:
+    """Files that count how often one is read whole."""
+
+    inner: Workspace
+    read: list[str] = field(default_factory=list)
+
+    def lines(self, mission: Any, path: str) -> Sequence[str]:
+        self.read.append(path)
+        return self.inner.lines(mission, path)
+
+
+def test_a_file_is_read_once_however_often_a_report_cites_it(files: Workspace) -> None:
+    files.write(MISSION, "work/a.md", "quorum\n" * 1_000)
+    counting = Counting(files)
+    charter = Charter.model_validate({"role": "executive", "name": "a-1", "task": "Answer."})
+    agent = replace(executive(A1), charter=charter, mission=MISSION)
+    acting = Acting(agent, MISSION, ("work",), {}, (), hops=0, at="")
+    cited = "\n".join(f"quorum work/a.md:{line}" for line in range(900, 1_100))
+
+    async def test() -> Findings:
+        move = Report.model_validate(report(cited, done=True))
+        return await check_report(counting, acting, move)  # type: ignore[arg-type]  # all it uses
+
+    found = anyio.run(test)
+    assert found.citations.right == 101
+    assert "work/a.md:1001: the file has 1000 lines" in found.citations.wrong
+    assert counting.read == ["work/a.md"]
 
 
 # --- mail that nobody has read --------------------------------------------------------------------
