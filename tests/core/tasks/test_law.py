@@ -78,6 +78,17 @@ def test_a_task_is_not_handed_in_while_a_child_is_at_work() -> None:
     assert task(w, top).state is TaskState.HANDED_IN
 
 
+def test_a_report_whose_task_is_not_handed_in_is_not_final_for_the_board() -> None:
+    w, one, two = reviewing()
+    w.grow(two.id, "low")
+    w.report(two, "Final.")
+    assert rule_of(hand_in(w, two)) == Rule.TASK_OPEN
+    assert w.swarm.reports[MISSION][two.id].is_done is False
+    hand_in(w, one)
+    w.report(one, "Final.")
+    assert w.swarm.reports[MISSION][one.id].is_done is True
+
+
 def test_who_is_ended_is_not_waited_for() -> None:
     w = world()
     top = w.grow("sob", "top")
