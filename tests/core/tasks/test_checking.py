@@ -198,3 +198,9 @@ def test_of_many_files_that_differ_a_few_are_told() -> None:
     fault = fault_of(check, Evidence(Artefact(), folders={"work": texts}))
     assert fault.endswith(f"and {64 - UNEQUAL_SHOWN} more")
     assert len(fault) < 5_000
+
+
+def test_what_is_said_last_is_the_number() -> None:
+    check = Check(kind="metric", text="rate", least=5)
+    assert fault_of(check, of_report("rate: 3 at first, then rate: 5")) == ""
+    assert fault_of(check, of_report("rate: 5 at first, then rate: 3")) == "found 3"
