@@ -204,3 +204,13 @@ def test_what_is_said_last_is_the_number() -> None:
     check = Check(kind="metric", text="rate", least=5)
     assert fault_of(check, of_report("rate: 3 at first, then rate: 5")) == ""
     assert fault_of(check, of_report("rate: 5 at first, then rate: 3")) == "found 3"
+
+
+def test_a_name_is_a_whole_word() -> None:
+    check = Check(kind="metric", text="rate", least=5)
+    assert fault_of(check, of_report("rate: 6, the accurate: 3")) == ""
+
+
+def test_what_takes_a_beginning_of_another_text_is_named() -> None:
+    short = [Check(kind="words", most=20), Check(kind="contains", text="result")]
+    assert vacuous(short) == "a text that breaks off"
