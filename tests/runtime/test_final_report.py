@@ -22,7 +22,7 @@ from swarmd.core.model.moves import Report
 from swarmd.core.model.names import AgentId
 from swarmd.core.tasks.checking import Artefact, Evidence
 from swarmd.ports.models import Answered, Failed, Prompt
-from swarmd.runtime.turn.report_check import check_report
+from swarmd.runtime.turn.report_check import ARTEFACT_CHARS_MAX, check_report
 from tests.runtime.test_functions import Seen, use
 from tests.runtime.test_steps import (
     A1,
@@ -165,22 +165,46 @@ class Counting:
         return self.inner.lines(mission, path)
 
 
-def test_a_file_is_read_once_however_often_a_report_cites_it(files: Workspace) -> None:
-    files.write(MISSION, "work/a.md", "quorum\n" * 1_000)
-    counting = Counting(files)
-    charter = Charter.model_validate({"role": "executive", "name": "a-1", "task": "Answer."})
+def looked_up(files: Any, text: str, *checks: Mapping[str, Any]) -> Findings:
+    charter = Charter.model_validate(
+        {"role": "executive", "name": "a-1", "task": "Answer.", "checks": checks}
+    )
     agent = replace(executive(A1), charter=charter, mission=MISSION)
-    acting = Acting(agent, MISSION, ("work",), {}, (), hops=0, at="")
-    cited = "\n".join(f"quorum work/a.md:{line}" for line in range(900, 1_100))
+    acting = Acting(agent, MISSION, ("work/mine",), {}, (), hops=0, at="")
 
     async def test() -> Findings:
-        move = Report.model_validate(report(cited, done=True))
-        return await check_report(counting, acting, move)  # type: ignore[arg-type]  # all it uses
+        return await check_report(files, acting, Report.model_validate(report(text, done=True)))
 
-    found = anyio.run(test)
+    return anyio.run(test)
+
+
+def test_a_file_is_read_once_however_often_a_report_cites_it(files: Workspace) -> None:
+    files.write(MISSION, "work/mine/a.md", "quorum\n" * 1_000)
+    counting = Counting(files)
+    cited = "\n".join(f"quorum work/mine/a.md:{line}" for line in range(900, 1_100))
+    found = looked_up(counting, cited)
     assert found.citations.right == 101
-    assert "work/a.md:1001: the file has 1000 lines" in found.citations.wrong
-    assert counting.read == ["work/a.md"]
+    assert "work/mine/a.md:1001: the file has 1000 lines" in found.citations.wrong
+    assert counting.read == ["work/mine/a.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("docs/a.md", "it is not a file of yours"),
+        ("work/mine/../../other/a.md", "leaves the folder by '..'"),
+        ("/etc/passwd", "it is not a file of yours"),
+        ("work/mine/none.md", "does not exist"),
+        ("work/mine/long.md", "it is longer than"),
+    ],
+)
+def test_a_check_reads_what_its_author_may_read_and_no_more(
+    files: Workspace, path: str, fault: str
+) -> None:
+    files.write(MISSION, "docs/a.md", "quorum")
+    files.write(MISSION, "work/mine/long.md", "é" * (ARTEFACT_CHARS_MAX + 1))
+    [result] = looked_up(files, "x", {"kind": "contains", "text": "quorum", "file": path}).checks
+    assert fault in result.fault
 
 
 # --- mail that nobody has read --------------------------------------------------------------------
