@@ -261,6 +261,30 @@ def test_a_final_report_waits_for_mail_that_came_meanwhile() -> None:
     jumping(test)
 
 
+# --- whom it ends ---------------------------------------------------------------------------------
+
+
+def test_whom_an_answer_ends_after_its_report_is_ended_before_that_is_handed_in() -> None:
+    low = AgentId("a-2")
+
+    async def test() -> None:
+        async with stored() as store:
+            top = replace(executive(A1), privileges=FREE)
+            child = replace(executive(low), name="low", tier=2, parent=A1, path=(*top.path, low))
+            await Lineage(store).found(top, child)
+            ending = {"move": "govern", "verb": "terminate", "target": "low", "reason": "enough"}
+            async with at_work(worker_with(store, ScriptedModel([answer(DONE, ending)]))):
+                await store.post(inbox(A1), message("begin"))
+
+                async def has_ended() -> bool:
+                    return (await store.resume(A1)).turn == 1
+
+                await until(has_ended)
+            assert types(list(await store.latest(REQUESTS, 10))) == ["act", "hand_in"]
+
+    jumping(test)
+
+
 # --- what is sent back ----------------------------------------------------------------------------
 
 

@@ -68,6 +68,14 @@ def test_red_checks_and_checks_of_another_charter_hand_nothing_in(rows: list[lis
     assert task_of(w.swarm, top) is None
 
 
+def test_a_digest_is_no_longer_than_one() -> None:
+    w = world()
+    top = w.grow("sob", "top")
+    assert rule_of(hand_in(w, top, "0" * 65)) == Rule.REQUEST_INVALID
+    hand_in(w, top, "0" * 64)
+    assert task(w, top).digest == "0" * 64
+
+
 def test_a_task_is_not_handed_in_while_a_child_is_at_work() -> None:
     w = world()
     top = w.grow("sob", "top")
