@@ -69,7 +69,11 @@ class Files(Protocol):
     def facts(self, mission: MissionId, wanted: Sequence[str]) -> tuple[FileFacts, ...]:
         """The same files with their lengths and first headings. Raises as `names` does."""
 
-    def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt: ...
+    def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt:
+        """As much as a prompt takes; a line that is too long is cut."""
+
+    def lines(self, mission: MissionId, path: str) -> Sequence[str]:
+        """All of a file, as it is read: for the program, and too much for a prompt."""
 
     def write(self, mission: MissionId, path: str, text: str) -> int:
         """Returns the bytes written."""

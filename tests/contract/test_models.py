@@ -46,6 +46,9 @@ class NoFiles:
     def read(self, mission: MissionId, path: str, start: int, lines: int) -> Excerpt:
         return Excerpt((), 0)
 
+    def lines(self, mission: MissionId, path: str) -> Sequence[str]:
+        return ()
+
     def write(self, mission: MissionId, path: str, text: str) -> int:
         return 0
 

@@ -24,7 +24,7 @@ BOUNDS: Final[Mapping[str, float]] = {
     "parameters_max": 8,
     "core_rooms": 12,
     "core_floors": 7,
-    "core_arrows": 31,
+    "core_arrows": 32,
     "core_circles": 0,
 }
 # A figure that is so far below its bound has been improved, and the bound forgotten.

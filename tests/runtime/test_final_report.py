@@ -9,15 +9,20 @@ from typing import Any, Final
 import anyio
 import pytest
 
+from swarmd.adapters.files.bounds import READ_BYTES_MAX
 from swarmd.adapters.files.workspace import Workspace
 from swarmd.adapters.models.scripted import ScriptedModel
 from swarmd.adapters.redis.store import RedisStore
+from swarmd.core.agent.final_report import Findings
+from swarmd.core.agent.turn import Acting
 from swarmd.core.model.channels import REQUESTS, inbox, up
 from swarmd.core.model.charter import Charter
 from swarmd.core.model.messages import Kind
+from swarmd.core.model.moves import Report
 from swarmd.core.model.names import AgentId
 from swarmd.core.tasks.checking import Artefact, Evidence
 from swarmd.ports.models import Answered, Failed, Prompt
+from swarmd.runtime.turn.report_check import ARTEFACT_CHARS_MAX, check_report
 from tests.runtime.test_functions import Seen, use
 from tests.runtime.test_steps import (
     A1,
@@ -28,7 +33,16 @@ from tests.runtime.test_steps import (
     report,
     spawn,
 )
-from tests.runtime.test_worker import Lineage, at_work, executive, jumping, message, stored, until
+from tests.runtime.test_worker import (
+    MISSION,
+    Lineage,
+    at_work,
+    executive,
+    jumping,
+    message,
+    stored,
+    until,
+)
 from tests.runtime.test_worker import worker_of as worker_with
 
 DONE: Final = report("the quorum is four", done=True)
@@ -132,6 +146,67 @@ def test_a_file_that_a_check_names_is_looked_at_as_it_stands(files: Workspace) -
     assert requests[-1].data["digest"] == Evidence(Artefact(DONE["text"]), written).digest
 
 
+def test_a_file_of_one_long_line_is_checked_to_its_end(files: Workspace) -> None:
+    files.write(MISSION, "work/rows.json", "0 " * READ_BYTES_MAX + "quorum")
+    checks = ({"kind": "contains", "text": "quorum", "file": "work/rows.json"},)
+    reports, _, _ = checked_turn([answer(DONE)], checks, files)
+    assert [sent.data["done"] for sent in reports] == [True]
+
+
+@dataclass(slots=True)
+class Counting:
+    """Files that count how often one is read whole."""
+
+    inner: Workspace
+    read: list[str] = field(default_factory=list)
+
+    def lines(self, mission: Any, path: str) -> Sequence[str]:
+        self.read.append(path)
+        return self.inner.lines(mission, path)
+
+
+def looked_up(files: Any, text: str, *checks: Mapping[str, Any]) -> Findings:
+    charter = Charter.model_validate(
+        {"role": "executive", "name": "a-1", "task": "Answer.", "checks": checks}
+    )
+    agent = replace(executive(A1), charter=charter, mission=MISSION)
+    acting = Acting(agent, MISSION, ("work/mine",), {}, (), hops=0, at="")
+
+    async def test() -> Findings:
+        return await check_report(files, acting, Report.model_validate(report(text, done=True)))
+
+    return anyio.run(test)
+
+
+def test_a_file_is_read_once_however_often_a_report_cites_it(files: Workspace) -> None:
+    files.write(MISSION, "work/mine/a.md", "quorum\n" * 1_000)
+    counting = Counting(files)
+    cited = "\n".join(f"quorum work/mine/a.md:{line}" for line in range(900, 1_100))
+    found = looked_up(counting, cited)
+    assert found.citations.right == 101
+    assert "work/mine/a.md:1001: the file has 1000 lines" in found.citations.wrong
+    assert counting.read == ["work/mine/a.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("docs/a.md", "it is not a file of yours"),
+        ("work/mine/../../other/a.md", "leaves the folder by '..'"),
+        ("/etc/passwd", "it is not a file of yours"),
+        ("work/mine/none.md", "does not exist"),
+        ("work/mine/long.md", "it is longer than"),
+    ],
+)
+def test_a_check_reads_what_its_author_may_read_and_no_more(
+    files: Workspace, path: str, fault: str
+) -> None:
+    files.write(MISSION, "docs/a.md", "quorum")
+    files.write(MISSION, "work/mine/long.md", "é" * (ARTEFACT_CHARS_MAX + 1))
+    [result] = looked_up(files, "x", {"kind": "contains", "text": "quorum", "file": path}).checks
+    assert fault in result.fault
+
+
 # --- mail that nobody has read --------------------------------------------------------------------
 
 
@@ -182,6 +257,30 @@ def test_a_final_report_waits_for_mail_that_came_meanwhile() -> None:
             sent = list(await store.latest(up(executive(A1).parent), 10))  # type: ignore[arg-type]  # it has one
             assert [(m.text, m.data["done"]) for m in sent] == [("cited: quorum", True)]
             assert "came while you worked" in str(model.inner.prompts[1])
+
+    jumping(test)
+
+
+# --- whom it ends ---------------------------------------------------------------------------------
+
+
+def test_whom_an_answer_ends_after_its_report_is_ended_before_that_is_handed_in() -> None:
+    low = AgentId("a-2")
+
+    async def test() -> None:
+        async with stored() as store:
+            top = replace(executive(A1), privileges=FREE)
+            child = replace(executive(low), name="low", tier=2, parent=A1, path=(*top.path, low))
+            await Lineage(store).found(top, child)
+            ending = {"move": "govern", "verb": "terminate", "target": "low", "reason": "enough"}
+            async with at_work(worker_with(store, ScriptedModel([answer(DONE, ending)]))):
+                await store.post(inbox(A1), message("begin"))
+
+                async def has_ended() -> bool:
+                    return (await store.resume(A1)).turn == 1
+
+                await until(has_ended)
+            assert types(list(await store.latest(REQUESTS, 10))) == ["act", "hand_in"]
 
     jumping(test)
 

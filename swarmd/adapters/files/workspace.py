@@ -109,8 +109,12 @@ class Workspace:
 
         A line that does not fit whole ends the answer, and is itself cut only where it comes first.
         """
-        found = lines_of(self._layers.read_text(mission, path))
+        found = self.lines(mission, path)
         return Excerpt(_bound_lines(found[start - 1 : start - 1 + lines]), len(found))
+
+    def lines(self, mission: MissionId, path: str) -> list[str]:
+        """All lines of a file of at most `FILE_BYTES_MAX` bytes."""
+        return lines_of(self._layers.read_text(mission, path))
 
     def search(self, mission: MissionId, query: str, names: Sequence[str], top: int) -> Found:
         """Best first. What is gone, too large, binary, not UTF-8 or not permitted to read is

@@ -28,8 +28,10 @@ from swarmd.core.model.overruling import Overruling
 from swarmd.core.model.provenance import stamped
 from swarmd.core.model.records import Override
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import RESULT_SHOWN_MAX
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.timings import stamp_of
+from swarmd.core.tasks.law import reject, report_is_interim
 
 
 def task_target(swarm: Swarm, actor: Actor, asked: Overruling) -> Agent | Denied:
@@ -94,6 +96,9 @@ def _set_task(
         Post(inbox(agent.id), stamped(directive, taint)),
         *placement_notice(draft, changed),
     )
+    # What it has handed in is no work on this task.
+    reject(draft, agent, by, text[:RESULT_SHOWN_MAX])
+    report_is_interim(draft, agent)
 
 
 def _with_task(agent: Agent, task: str, taint: tuple[str, ...]) -> Agent:

@@ -59,6 +59,10 @@ def to_be_heard(unread: Sequence[Message]) -> int:
     return sum(1 for message in unread if message.kind in _TO_BE_HEARD)
 
 
+def hands_in(output: Output) -> bool:
+    return output[1].kind is Kind.REQUEST and output[1].data.get("type") == "hand_in"
+
+
 def handed_in(acting: Acting, report: Report, findings: Findings) -> Output:
     request = HandInRequest(
         result=report.text[:RESULT_SHOWN_MAX],

@@ -17,12 +17,18 @@ CHECK_TEXT_MAX: Final = 400  # characters that have to stand somewhere: a phrase
 CheckKind = Literal["file", "words", "contains", "cites", "metric", "equal_across"]
 
 
+def number_text(number: float) -> str:
+    """With all digits that tell it from another one."""
+    return f"{number:.15g}"
+
+
 class Check(BaseModel):
     """One condition on a report or on a file. What none of the kinds can say stays in the
     charter's `done`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Nothing is compared with infinity or with what is no number, and JSON has neither.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: CheckKind = Field(
         description="`contains` `text`; `cites`: right citations; `metric`: the number after "
@@ -52,7 +58,7 @@ class Check(BaseModel):
             parts.append(f'"{" ".join(self.text.split())}"')
         for word, bound in (("at least", self.least), ("at most", self.most)):
             if bound is not None:
-                parts.append(f"{word} {bound:g}")
+                parts.append(f"{word} {number_text(bound)}")
         return " ".join(parts)
 
 

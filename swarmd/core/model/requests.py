@@ -131,7 +131,7 @@ class HandInRequest(_Ours):
 
     type: Literal["hand_in"] = "hand_in"
     result: str = Field(max_length=RESULT_SHOWN_MAX)
-    digest: str
+    digest: str = Field(max_length=64)  # SHA-256 in hexadecimal digits
     checks: tuple[tuple[str, str], ...] = Field((), max_length=CHECKS_MAX)
 
 

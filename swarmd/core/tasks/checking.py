@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from swarmd.core.model.chain import canonical, sha256
-from swarmd.core.model.checks import Check
+from swarmd.core.model.checks import Check, number_text
 from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
 
-# A number as people write it; a comma parts thousands.
-_NUMBER: Final = r"(-?\d[\d,]*(?:\.\d+)?)"
+# A number as people and programs write it; a comma parts thousands.
+_NUMBER: Final = r"(-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d{1,3})?)"
 # Between a name and its number: a colon, an equals sign, marks of Markdown, a little space.
 _BETWEEN: Final = r"[\s:=|*_`~≈]{1,12}"
+
+# Files of a folder that are told with their numbers: each has a path of up to 512 characters.
+UNEQUAL_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _outside(check: Check, found: float, of: str, *, least: float | None = None)
         is_inside = (check.least is None or found >= check.least) and (
             check.most is None or found <= check.most
         )
-    return "" if is_inside else f"found {found:g} {of}".rstrip()
+    return "" if is_inside else f"found {number_text(found)} {of}".rstrip()
 
 
 def _plain(text: str) -> str:
@@ -131,8 +134,12 @@ def _unequal(check: Check, texts: Mapping[str, str]) -> str:
     found = {path: _number_after(check.text, text) for path, text in sorted(texts.items())}
     if None not in found.values() and len(set(found.values())) == 1:
         return ""
-    told = (f"{path}: {'none' if n is None else f'{n:g}'}" for path, n in found.items())
-    return "not the same: " + ", ".join(told)
+    told = (
+        f"{path}: {'none' if number is None else number_text(number)}"
+        for path, number in list(found.items())[:UNEQUAL_SHOWN]
+    )
+    more = len(found) - UNEQUAL_SHOWN
+    return "not the same: " + ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 # --- vacuous sets -------------------------------------------------------------------------------
@@ -144,12 +151,18 @@ _FOREIGN: Final = (
 )
 
 
+# Words of a sample. What takes so many words of another task takes more of them, too, and the
+# supervisor waits while it is tried.
+SAMPLE_WORDS_MAX: Final = 2_000
+
+
 def vacuous(checks: Sequence[Check]) -> str:
     """What else the checks would take for the result: an empty text, a text of another task, or
     a part of it. Empty where they would take none of them, or where there are none.
     """
     if not checks:
         return ""
+    checks = [_as_tried(check) for check in checks]
     words = max((int(check.least or 0) for check in checks if check.kind == "words"), default=0)
     foreign = _FOREIGN * (1 + words // len(_FOREIGN.split()))
     if words:
@@ -160,6 +173,13 @@ def vacuous(checks: Sequence[Check]) -> str:
         "a text that breaks off": foreign[: len(foreign) // 2],
     }
     return next((what for what, text in samples.items() if _is_taken(checks, text)), "")
+
+
+def _as_tried(check: Check) -> Check:
+    """A sample is no longer than its bound, whatever length a check asks for."""
+    if check.kind != "words" or check.least is None:
+        return check
+    return check.model_copy(update={"least": min(check.least, SAMPLE_WORDS_MAX)})
 
 
 def _is_taken(checks: Sequence[Check], text: str) -> bool:

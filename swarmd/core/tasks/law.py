@@ -18,7 +18,7 @@ from swarmd.core.model.records import CheckResult, Task, checks_text
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import HandInRequest, SendBackRequest
 from swarmd.core.model.state import Draft, Swarm
-from swarmd.core.model.tables import TASKS, Put
+from swarmd.core.model.tables import REPORTS, TASKS, Put
 from swarmd.core.tasks.checking import are_green
 
 
@@ -36,10 +36,13 @@ def is_at_work(swarm: Swarm, agent: Agent) -> bool:
 
 
 def hand_in(draft: Draft, agent: Agent, request: HandInRequest) -> Denied | None:
-    """Take a final report as handed in, and what its author's children handed in as accepted."""
+    """Take a final report as handed in, and what its author's children handed in as accepted. Where
+    it is not taken, it is not final for the board either.
+    """
     results = tuple(CheckResult(*row) for row in request.checks)
     denied = _why_not_final(draft.swarm, agent, results)
     if denied is not None:
+        report_is_interim(draft, agent)
         return denied
     task = Task(
         agent=agent.id,
@@ -81,6 +84,13 @@ def accept(draft: Draft, mission: MissionId, by: str, agents: Iterable[AgentId])
         if task is not None and task.state is TaskState.HANDED_IN:
             _put(draft, mission, replace(task, state=TaskState.DONE, at=draft.stamp))
             _record(draft, JournalEvent.TASK_DONE, mission, by, task)
+
+
+def report_is_interim(draft: Draft, agent: Agent) -> None:
+    """What an executive has reported to the board is not its last word."""
+    report = draft.swarm.reports.get(agent.mission, {}).get(agent.id)
+    if report is not None and report.is_done:
+        draft.add(Put(REPORTS, agent.mission, replace(report, is_done=False)))
 
 
 def send_back(draft: Draft, superior: Agent, request: SendBackRequest) -> Denied | None:

@@ -58,19 +58,26 @@ class _Look:
         return Findings(own.citations, results_of(checks, evidence), digest)
 
     def _citations(self, text: str) -> Citations:
+        """Of each file once, however often it is cited: to read one may take a moment."""
         if self.files is None:
             return NO_CITATIONS
-        return checked([fault_of(one, self._window(one)) for one in citations_in(text)])
+        by_path: dict[str, list[Citation]] = {}
+        listed = citations_in(text)
+        for one in listed:
+            by_path.setdefault(one.path, []).append(one)
+        faults: dict[Citation, str] = {}
+        for path, cited in by_path.items():
+            lines = self._lines(path)
+            faults |= {one: fault_of(one, _window(one, lines)) for one in cited}
+        return checked([faults[one] for one in listed])
 
-    def _window(self, citation: Citation) -> Window | None:
-        if self.files is None or not may_read(citation.path, self.acting):
+    def _lines(self, path: str) -> Sequence[str] | None:
+        if self.files is None or not may_read(path, self.acting):
             return None
-        start, count = citation.window
         try:
-            found = self.files.read(self.acting.mission, citation.path, start, count)
+            return self.files.lines(self.acting.mission, path)
         except WorkspaceError:
             return None
-        return Window(start, found.lines, found.total)
 
     def _artefact(self, path: str) -> Artefact:
         text = self._text(path)
@@ -90,24 +97,17 @@ class _Look:
         return {name: text for name, text in texts.items() if isinstance(text, str)}
 
     def _text(self, path: str) -> str | _Fault:
-        """The whole of it: a reading is bounded, so it takes several."""
         if self.files is None:
             return _Fault("this host has no files")
         if not may_read(path, self.acting):
             return _Fault("it is not a file of yours")
-        lines: list[str] = []
-        chars = 0
-        while True:
-            try:
-                found = self.files.read(self.acting.mission, path, len(lines) + 1, FILE_LINES)
-            except WorkspaceError as error:
-                return _Fault(str(error))
-            lines += found.lines
-            chars += sum(map(len, found.lines))
-            if chars > ARTEFACT_CHARS_MAX:
-                return _Fault(f"it is longer than {ARTEFACT_CHARS_MAX:,} characters")
-            if len(lines) >= found.total or not found.lines:
-                return "\n".join(lines)
+        try:
+            text = "\n".join(self.files.lines(self.acting.mission, path))
+        except WorkspaceError as error:
+            return _Fault(str(error))
+        if len(text) > ARTEFACT_CHARS_MAX:
+            return _Fault(f"it is longer than {ARTEFACT_CHARS_MAX:,} characters")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +115,8 @@ class _Fault:
     why: str
 
 
-# Of one reading; the adapter bounds its bytes.
-FILE_LINES: Final = 10_000
+def _window(citation: Citation, lines: Sequence[str] | None) -> Window | None:
+    if lines is None:
+        return None
+    start, count = citation.window
+    return Window(start, lines[start - 1 : start - 1 + count], len(lines))

@@ -14,7 +14,14 @@ from typing import Any, Final
 import structlog
 
 from swarmd.core.agent import results
-from swarmd.core.agent.final_report import Findings, at_work, handed_in, let_go, to_be_heard
+from swarmd.core.agent.final_report import (
+    Findings,
+    at_work,
+    handed_in,
+    hands_in,
+    let_go,
+    to_be_heard,
+)
 from swarmd.core.agent.progress_vector import Called, called
 from swarmd.core.agent.turn import (
     Acting,
@@ -157,6 +164,8 @@ class TurnSteps:
             is_open = is_open or (result is not None and not result.get("held"))
             told.append(results.done_result(move) if result is None else result)
         self._brief(briefings)
+        # Whom the answer ends is ended before its report is handed in, whatever it says first.
+        self.gathered.outputs.sort(key=hands_in)
         return told, is_open
 
     def _goes_on_thinking(self, moves: Sequence[Move]) -> bool:

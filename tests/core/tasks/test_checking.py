@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,14 @@ from pydantic import ValidationError
 
 from swarmd.core.model.checks import Check
 from swarmd.core.model.records import NO_CITATIONS, Citations
-from swarmd.core.tasks.checking import Artefact, Evidence, are_green, results_of, vacuous
+from swarmd.core.tasks.checking import (
+    UNEQUAL_SHOWN,
+    Artefact,
+    Evidence,
+    are_green,
+    results_of,
+    vacuous,
+)
 
 RIGHT, WRONG = Citations(3), Citations(2, ("a.md:7: the file has 5 lines",))
 
@@ -147,3 +156,61 @@ def test_a_set_that_is_let_pass_never_takes_an_empty_text(checks: list[Check]) -
     empty = Evidence(Artefact(""), {"work/a.md": Artefact("")})
     if not vacuous(checks):
         assert not are_green(results_of(checks, empty))
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("bound", ["least", "most"])
+def test_a_bound_is_a_number(number: str, bound: str) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        Check.model_validate(json.loads(f'{{"kind": "words", "{bound}": {number}}}'))
+
+
+@pytest.mark.parametrize("least", [1e9, 1e308])
+def test_checks_of_any_length_are_tried_on_short_samples(least: float) -> None:
+    words = Check(kind="words", least=least)
+    assert vacuous([words]) == "a text of another task"
+    assert vacuous([words, Check(kind="contains", text="quorum")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("loss: 1e-5", 1e-5), ("loss: 2.5E+3", 2500), ("loss: 3 each", 3)]
+)
+def test_a_number_is_read_with_its_exponent(text: str, number: float) -> None:
+    check = Check(kind="metric", text="loss", least=number, most=number)
+    assert fault_of(check, of_report(text)) == ""
+
+
+def test_numbers_that_differ_are_told_apart() -> None:
+    check = Check(kind="equal_across", file="work", text="rows")
+    evidence = Evidence(
+        Artefact(), folders={"work": {"a.md": "rows: 1234567", "b.md": "rows: 1234568"}}
+    )
+    assert fault_of(check, evidence) == "not the same: a.md: 1234567, b.md: 1234568"
+    assert Check(kind="words", least=1234567).text_form == "words at least 1234567"
+
+
+def test_of_many_files_that_differ_a_few_are_told() -> None:
+    check = Check(kind="equal_across", file="work", text="rows")
+    texts = {f"{'x' * 500}{n}": f"rows: {n}" for n in range(64)}
+    fault = fault_of(check, Evidence(Artefact(), folders={"work": texts}))
+    assert fault.endswith(f"and {64 - UNEQUAL_SHOWN} more")
+    assert len(fault) < 5_000
+
+
+def test_what_is_said_last_is_the_number() -> None:
+    check = Check(kind="metric", text="rate", least=5)
+    assert fault_of(check, of_report("rate: 3 at first, then rate: 5")) == ""
+    assert fault_of(check, of_report("rate: 5 at first, then rate: 3")) == "found 3"
+
+
+def test_a_name_is_a_whole_word() -> None:
+    check = Check(kind="metric", text="rate", least=5)
+    assert fault_of(check, of_report("rate: 6, the accurate: 3")) == ""
+
+
+def test_what_takes_a_beginning_of_another_text_is_named() -> None:
+    short = [Check(kind="words", most=20), Check(kind="contains", text="result")]
+    assert vacuous(short) == "a text that breaks off"

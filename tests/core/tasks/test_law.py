@@ -68,6 +68,14 @@ def test_red_checks_and_checks_of_another_charter_hand_nothing_in(rows: list[lis
     assert task_of(w.swarm, top) is None
 
 
+def test_a_digest_is_no_longer_than_one() -> None:
+    w = world()
+    top = w.grow("sob", "top")
+    assert rule_of(hand_in(w, top, "0" * 65)) == Rule.REQUEST_INVALID
+    hand_in(w, top, "0" * 64)
+    assert task(w, top).digest == "0" * 64
+
+
 def test_a_task_is_not_handed_in_while_a_child_is_at_work() -> None:
     w = world()
     top = w.grow("sob", "top")
@@ -76,6 +84,17 @@ def test_a_task_is_not_handed_in_while_a_child_is_at_work() -> None:
     hand_in(w, low)
     assert puts(hand_in(w, top), TASKS)
     assert task(w, top).state is TaskState.HANDED_IN
+
+
+def test_a_report_whose_task_is_not_handed_in_is_not_final_for_the_board() -> None:
+    w, one, two = reviewing()
+    w.grow(two.id, "low")
+    w.report(two, "Final.")
+    assert rule_of(hand_in(w, two)) == Rule.TASK_OPEN
+    assert w.swarm.reports[MISSION][two.id].is_done is False
+    hand_in(w, one)
+    w.report(one, "Final.")
+    assert w.swarm.reports[MISSION][one.id].is_done is True
 
 
 def test_who_is_ended_is_not_waited_for() -> None:
@@ -114,6 +133,39 @@ def test_what_is_sent_back_is_open_again_and_who_did_not_make_it_sends_nothing_b
     assert journal(changes, "task.returned")
     assert rule_of(hand_in(w, top)) == Rule.TASK_OPEN
     assert rule_of(w.request(top.id, "send_back", agent=low.id, reason="x")) == Rule.TASK_STATE
+
+
+def test_what_was_sent_back_is_not_accepted_with_the_rest() -> None:
+    w = world()
+    top = w.grow("sob", "top")
+    low = w.grow(top.id, "low")
+    hand_in(w, low)
+    w.request(top.id, "send_back", agent=low.id, reason="cite it")
+    w.end(top.id, low.id)
+    assert not journal(hand_in(w, top), "task.done")
+    assert task(w, low).state is TaskState.REJECTED
+
+
+def test_who_hands_in_again_need_not_have_its_childrens_work_done_again() -> None:
+    w = world()
+    top = w.grow("sob", "top")
+    low = w.grow(top.id, "low")
+    hand_in(w, low)
+    hand_in(w, top)
+    changes = hand_in(w, top, "d2")
+    assert task(w, top).digest == "d2"
+    assert not journal(changes, "task.done"), "it is accepted already"
+
+
+def test_another_task_opens_what_was_handed_in_again() -> None:
+    w, one, _ = reviewing()
+    hand_in(w, one)
+    w.report(one, "Final.")
+    wished = {"kind": "task", "target": one.id, "seconds": 60, "reason": "because", "text": "new"}
+    changes = w.order("override", one.id, override=wished)
+    assert task(w, one).state is TaskState.REJECTED
+    assert w.swarm.reports[MISSION][one.id].is_done is False
+    assert journal(changes, "task.returned")
 
 
 def test_a_charter_whose_checks_take_anything_goes_back() -> None:

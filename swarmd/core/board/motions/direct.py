@@ -42,8 +42,7 @@ def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
     from swarmd.core.model.provenance import stamped
     from swarmd.core.model.refusals import Denied
     from swarmd.core.model.requests import RESULT_SHOWN_MAX
-    from swarmd.core.model.tables import REPORTS, Put
-    from swarmd.core.tasks.law import reject
+    from swarmd.core.tasks.law import reject, report_is_interim
 
     mission = carried.mission
     agent = _directed(draft.swarm, mission, carried.motion.to)
@@ -55,9 +54,7 @@ def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
         return changes
     # Where it has handed in, that is not accepted; where it is at work, it is only directed.
     reject(draft, agent, SOB, carried.motion.text[:RESULT_SHOWN_MAX])
-    report = draft.swarm.reports.get(mission, {}).get(agent.id)
-    if report is not None:
-        draft.add(Put(REPORTS, mission, replace(report, is_done=False)))
+    report_is_interim(draft, agent)
     message = Message(
         sender=SOB,
         to=agent.id,
