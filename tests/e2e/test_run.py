@@ -281,7 +281,7 @@ def test_a_killed_runs_mission_is_named_by_the_next_and_resumed_only_when_asked(
 def test_a_mission_killed_in_debate_is_delivered_by_resume(environment: dict[str, str]) -> None:
     words = ["run", "What stops a runaway swarm?"]
     with child(words, environment, keeps_stdout=True) as running:
-        running.until_said("consents")
+        running.until_said("proposes:")
         running.process.kill()
         running.ended()
     done = verb(environment, "run", "--resume", seconds=VERB_SECONDS)

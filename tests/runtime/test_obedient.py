@@ -516,41 +516,48 @@ class Obedient:
         for mail in view.mail:
             if mail.kind is Kind.REPORT and mail.sender in ours and mail.data.get("done"):
                 self.reports[view.agent][ours[mail.sender]] = mail.text
-        is_open = _waits_for_what_is_open(view, done)
-        if len(self.reports[view.agent]) == READERS and not is_open and "reported" not in done:
-            done.add("reported")
+        if len(self.reports[view.agent]) == READERS:
             text = "\n".join(self.reports[view.agent].values())
-            return [{"move": "report", "text": text[:60_000], "done": True}]
+            return _last_report(view, done, text[:60_000])
         return [{"move": "wait", "what": "waiting"}]
 
     def _reader(self, prompt: Prompt) -> list[dict[str, Any]]:
         view, done = prompt.view, self.done[prompt.view.agent]
-        if "read" not in done:
+        if "read" not in done and view.files:
             done.add("read")
             return [
                 _use("file/read", path=view.files[0], lines=1_000),
                 _use("file/search", query="instruction must now", top=20),
             ]
-        if _waits_for_what_is_open(view, done) or "reported" in done:
-            return [{"move": "wait", "what": "done"}]
-        done.add("reported")
         lines = [
             line
             for step in (*view.memory, *view.steps)
             for r in step.get("results", ())
             for line in r.get("lines", ())
         ]
-        return [{"move": "report", "text": "\n".join(lines)[:30_000], "done": True}]
+        return _last_report(view, done, "\n".join(lines)[:30_000])
 
 
-def _waits_for_what_is_open(view: View, done: set[str]) -> bool:
-    """Its report was not sent, for something is open: it rests, and reports in a later turn."""
+def _last_report(view: View, done: set[str], text: str) -> list[dict[str, Any]]:
+    """Once. Where it was not sent, for something is open, it ends the children that are at work and
+    reports again; where only mail or an answer is awaited, it rests until that is there.
+    """
+    report = {"move": "report", "text": text or "nothing", "done": True}
     heard = [step for step in (*view.memory, *view.steps) if "moves" in step or "results" in step]
     results = heard[-1].get("results", ()) if heard else ()
-    if not any(r.get("move") == "report" and not r["ok"] for r in results):
-        return False
-    done.discard("reported")
-    return bool(view.steps)
+    refused = [r for r in results if r.get("move") == "report" and not r["ok"]]
+    if refused:
+        done.discard("reported")
+    open_ones = [c for c in view.children if any(c.name in r["detail"] for r in refused)]
+    if view.steps and open_ones and "ended" not in done:
+        done.update(("ended", "reported"))
+        why = {"verb": "terminate", "reason": "it is not needed"}
+        return [*({"move": "govern", "target": c.id, **why} for c in open_ones), report]
+    if "reported" in done or (refused and view.steps):
+        return [{"move": "wait", "what": "done"}]
+    done.discard("ended")
+    done.add("reported")
+    return [report]
 
 
 def _reader(executive: str, number: int, files: Sequence[str]) -> dict[str, Any]:
