@@ -98,7 +98,7 @@ class Erring:
         mission = re.findall(r"Mission of ([\w-]+)\.", json.dumps(request))[-1]
         slip, asked = SLIPS[SLIP_OF[mission]], self.asked.setdefault(mission, [])
         text = user_text(request)
-        who = re.findall(r"You are ([\w-]+), (?:seat|executive)\b", text)[-1]
+        who = re.findall(r"You are ([\w-]+)(?:, seat\b|\.\nrole: executive)", text)[-1]
         phases = re.findall(r"^phase:[ \t]*(\S+)", text, re.M)
         part = phases[-1] if phases else who
         is_slip = part == _erring(slip) and not any(one.is_slip for one in asked)

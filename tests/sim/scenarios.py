@@ -126,7 +126,7 @@ def silent_seats(seed: int = 0, *, is_told: bool = False) -> Outcome:
 
 def few_votes(seed: int = 0, *, is_told: bool = False) -> Outcome:
     """Most thoughts fail, so that seldom enough seats vote: no motion is carried by fewer."""
-    plan = Plan(temper=replace(_EXACT, fails=0.7), board={"procedure": "full"})
+    plan = Plan(temper=replace(_EXACT, fails=0.8), board={"procedure": "full"})
     return simulate(seed, plan, is_told=is_told)
 
 
