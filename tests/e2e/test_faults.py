@@ -481,10 +481,9 @@ def _patient_policies(folder: Path) -> Path:
     made = folder / "policies"
     shutil.copytree(shipped("policies"), made)
     limits = (made / "limits.yaml").read_text(encoding="utf-8")
-    changed = re.sub(
-        r"^thoughts_max: .*$", "thoughts_max: 200", limits, count=1, flags=re.MULTILINE
-    )
-    assert changed != limits
+    bounds = r"^(thoughts_max|functions_max): .*$"
+    changed, count = re.subn(bounds, r"\1: 200", limits, flags=re.MULTILINE)
+    assert count == 2
     (made / "limits.yaml").write_text(changed, encoding="utf-8")
     return made
 

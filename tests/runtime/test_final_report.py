@@ -75,6 +75,17 @@ def test_a_final_report_at_the_bound_of_a_turn_goes_as_an_interim_one_that_says_
     assert "hand_in" not in types(ended.requests)
 
 
+def test_a_final_report_that_leaves_the_same_open_again_goes_as_an_interim_one() -> None:
+    ended = in_a_turn([answer(spawn("ann"), DONE, step=0), answer(DONE)])
+    told = [result for result in ended.results if result.get("move") == "report"]
+    assert [result["ok"] for result in told] == [False, False, False]
+    assert "sent with `done` false" in told[-1]["detail"]
+    assert len(ended.model.prompts) == 3, "each try is a call, and they are bounded"
+    [sent] = ended.reports
+    assert (sent.data["done"], sent.data["open"]) == (False, "at work: ann")
+    assert "hand_in" not in types(ended.requests)
+
+
 def test_a_final_report_with_nothing_open_is_handed_in_with_the_digest_of_what_it_says() -> None:
     ended = in_a_turn([answer(DONE)])
     [sent] = ended.reports

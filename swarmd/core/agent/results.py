@@ -54,6 +54,12 @@ def held_back(report: Report, messages: int) -> Result:
     }
 
 
+def sent_as_interim(report: Report, open_ends: str) -> Result:
+    """Of a final report that left something open once too often: its turn is over."""
+    detail = f"sent with `done` false, for it leaves something open: {open_ends}"
+    return {**label_of(report), "ok": False, "held": True, "detail": detail}
+
+
 def label_of(move: Move) -> dict[str, Any]:
     """Which move of the answer it is, by what tells it from others of its kind."""
     match move:

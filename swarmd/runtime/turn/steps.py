@@ -55,6 +55,10 @@ from swarmd.runtime.turn.world import Gathered, World
 
 log = structlog.get_logger(__name__)
 
+# Of one turn. Whoever leaves the same open once more has not read what it was told, and each try is
+# a call: its report then goes as an interim one.
+REPORTS_REFUSED_MAX: Final = 2
+
 _OF_THE_ACTION: Final = (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
 
 
@@ -70,6 +74,7 @@ class TurnSteps:
     unread: Callable[[], Sequence[Message]]  # what has come since the turn took its mail
     _is_thinking: bool = False  # its last answer was a thought and nothing else
     _may_mend: bool = True  # a final report with wrong citations is given back once
+    _reports_refused: int = 0  # final reports that left something open
     _is_last: bool = False  # a report is all that it may answer with, and this is the only one
     _let_go: set[str] = field(default_factory=set)  # children that it ends in this turn
 
@@ -220,9 +225,10 @@ class TurnSteps:
         findings = await check_report(self.world.files, self.acting, move)
         open_ends = self._open_ends(findings) if move.done else None
         given_back = self._given_back(move, findings, open_ends) if move.done else None
-        if given_back is None:
-            self._send_report(move, outputs, findings, open_ends)
-        return given_back
+        if given_back is not None:
+            return given_back
+        self._send_report(move, outputs, findings, open_ends)
+        return results.sent_as_interim(move, open_ends.detail) if open_ends is not None else None
 
     def _given_back(
         self, move: Report, findings: Findings, open_ends: Denied | None
@@ -231,6 +237,9 @@ class TurnSteps:
         if self._is_last:
             return None
         if open_ends is not None:
+            self._reports_refused += 1
+            if self._reports_refused > REPORTS_REFUSED_MAX:
+                return None
             return self._refused(move, open_ends.rule, open_ends.detail)
         held = to_be_heard(self.unread())
         if held:
