@@ -18,6 +18,16 @@ _NOT_HELD: Final = (
     "You do not hold this right. If your task needs it, `report` with `done` false: name it, and "
     "say what for."
 )
+_LEFT_OPEN: Final = (
+    "Not sent. `wait` for whom it names or end them with `govern`, mend what a check names, and "
+    "report again; or report with `done` false."
+)
+_HINTS: Final[Mapping[Rule, str]] = {
+    Rule.PRIVILEGE_USE: _NOT_HELD,
+    Rule.PRIVILEGE_REVOKED: _NOT_HELD,
+    Rule.TASK_OPEN: _LEFT_OPEN,
+    Rule.TASK_CHECKS: _LEFT_OPEN,
+}
 
 Result = Mapping[str, Any]
 
@@ -29,8 +39,8 @@ def done_result(move: Move) -> Result:
 
 def refused_result(move: Move, rule: Rule, detail: str) -> Result:
     no = {**label_of(move), "ok": False, "rule": rule.value, "detail": detail}
-    is_right = rule in (Rule.PRIVILEGE_USE, Rule.PRIVILEGE_REVOKED)
-    return no | {"hint": _NOT_HELD} if is_right else no
+    hint = _HINTS.get(rule)
+    return no | {"hint": hint} if hint else no
 
 
 def given_back(report: Report, found: Citations) -> Result:

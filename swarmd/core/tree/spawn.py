@@ -203,7 +203,8 @@ def foreign_file(
 def _checks_say(charter: Charter) -> Denied | None:
     """Checks that take anything would accept work that nobody has done."""
     taken = vacuous(charter.checks)
-    return Denied(Rule.SPAWN_CHECKS, f"they would also take {taken}") if taken else None
+    detail = f"its checks would also take {taken}: add `contains`, `cites` or `metric`"
+    return Denied(Rule.SPAWN_CHECKS, detail) if taken else None
 
 
 def _files_of(swarm: Swarm, agent: Agent, mission: MissionId) -> tuple[str, ...]:

@@ -250,16 +250,18 @@ class TurnSteps:
         return None
 
     def _open_ends(self, findings: Findings) -> Denied | None:
-        """Why the report cannot be final."""
-        names = at_work(self.acting, self._let_go)
-        if names:
-            return Denied(Rule.TASK_OPEN, f"at work: {', '.join(names)}")
-        if not are_green(findings.checks):
-            return Denied(Rule.TASK_CHECKS, checks_text(findings.checks))
-        held = to_be_heard(self.unread())
-        if held and self._is_last:
-            return Denied(Rule.TASK_OPEN, f"unread messages: {held}")
-        return None
+        """Why the report cannot be final, all of it at once."""
+        names, are_red = at_work(self.acting, self._let_go), not are_green(findings.checks)
+        held = to_be_heard(self.unread()) if self._is_last else 0
+        said = [
+            f"at work: {', '.join(names)}" if names else "",
+            checks_text(findings.checks) if are_red else "",
+            f"unread messages: {held}" if held else "",
+        ]
+        if not any(said):
+            return None
+        rule = Rule.TASK_OPEN if names or held else Rule.TASK_CHECKS
+        return Denied(rule, "; ".join(filter(None, said)))
 
     def _send_report(
         self,
