@@ -70,7 +70,6 @@ def test_a_hostile_text_of_four_times_the_length_takes_four_times_as_long(unit: 
 
 def test_a_long_text_of_beginnings_does_not_hold_the_event_loop() -> None:
     text = f"{BEGIN}\n" * 9_000  # 252 kB, a quarter of a mission's largest size
-    started = time.process_time()
-    masked = Masking([KEY]).text(text)
-    assert time.process_time() - started < 0.25
-    assert masked.count(MASK) == 9_000
+    # Some 50 ms; where it grew with the square of the length it took minutes.
+    assert _seconds(text) < 0.5
+    assert Masking([KEY]).text(text).count(MASK) == 9_000
