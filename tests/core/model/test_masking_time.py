@@ -71,5 +71,5 @@ def test_a_hostile_text_of_four_times_the_length_takes_four_times_as_long(unit: 
 def test_a_long_text_of_beginnings_does_not_hold_the_event_loop() -> None:
     text = f"{BEGIN}\n" * 9_000  # 252 kB, a quarter of a mission's largest size
     # Some 50 ms; where it grew with the square of the length it took minutes.
-    assert _seconds(text) < 0.5
+    assert _seconds(text) < 1
     assert Masking([KEY]).text(text).count(MASK) == 9_000
