@@ -14,14 +14,21 @@ from typing import Any, Final
 
 from swarmd.core.actions import approvals
 from swarmd.core.actions.funding import can_pay_an_executive
+from swarmd.core.board.standstill import (
+    boards_stop,
+    is_all_done,
+    is_done,
+    is_mission_at_rest,
+    rests_since,
+    supervisors_stop,
+    waits_for_board,
+)
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
     CLERK,
-    SUPERVISOR,
     AgentId,
-    Authority,
     MissionId,
 )
 from swarmd.core.model.procedure import Procedure, as_stored
@@ -33,9 +40,6 @@ from swarmd.core.model.timings import stamp_of
 # Calls of the board about one executive. A board that has decided three times about somebody and
 # changed nothing has no better idea at the fourth; what is left is to deliver without it.
 CALLS_MAX: Final = 3
-# Seconds for which an executive is seen at rest before it counts as one: a turn that is about to
-# begin (a queue of turns, a directive on its way) begins within these.
-REST_SECONDS: Final = 5.0
 # Of a report in the line of the agenda; the whole is among the reports.
 EXCERPT_CHARS: Final = 300
 
@@ -47,6 +51,7 @@ _CAN: Final[Mapping[str, str]] = {
     "resting": "direct it, charter another in its place, or deliver what there is",
     "stalled": "act: freeze or terminate it, charter another in its place, or wait",
     "frozen": "act: thaw or terminate it, charter another in its place, or deliver what there is",
+    "held": "act: thaw or terminate it, charter another in its place, or deliver what there is",
     "exhausted": "act: fund or terminate it, charter another in its place, or deliver what there "
     "is",
     "ended": "charter another in its place, leave its part to the others, or deliver what there is",
@@ -57,6 +62,7 @@ _CAN_UNPAID: Final[Mapping[str, str]] = {
     "resting": "direct it, or deliver what there is",
     "stalled": "act: freeze or terminate it, or wait",
     "frozen": "act: thaw or terminate it, or deliver what there is",
+    "held": "act: thaw or terminate it, or deliver what there is",
     "exhausted": "act: terminate it, or deliver what there is",
     "ended": "leave its part to the others, or deliver what there is",
 }
@@ -243,9 +249,8 @@ def causes(swarm: Swarm, id: MissionId, now: float) -> list[Cause]:
     for executive in swarm.executives(id):
         if swarm.lineage.is_ending(executive):
             continue
-        cause = _held_cause(swarm, executive) or _rest_cause(swarm, executive, now)
-        if cause is not None:
-            found.append(cause)
+        rests = _own_hold_cause(swarm, executive, now) or _rest_cause(swarm, executive, now)
+        found += filter(None, (_held_cause(swarm, executive), rests))
     return [*found, *_stalled_causes(swarm, id)]
 
 
@@ -283,14 +288,22 @@ def _ended_cause(agent: AgentId, name: str, what: str, now: float) -> Cause:
 
 
 def _held_cause(swarm: Swarm, executive: Agent) -> Cause | None:
-    """The supervisor holds it until its superior, the board, has mended it."""
-    stops = swarm.lineage.stops
-    stop = stops.get(f"={executive.id}") or stops.get(executive.id)
-    if stop is None or stop.by != SUPERVISOR or stop.authority is not Authority.LINEAGE:
+    stop = supervisors_stop(swarm, executive)
+    if stop is None:
         return None
     kind = "exhausted" if stop.rule.startswith("budget.") else "frozen"
     until = f"; unmended it ends at {stamp_of(stop.until)}" if stop.until else ""
     return _cause_of(executive, kind, f"{stop.reason}{until}", stop.at, str(stop.at))
+
+
+def _own_hold_cause(swarm: Swarm, executive: Agent, now: float) -> Cause | None:
+    """The board holds it, and nobody else goes on."""
+    stop = boards_stop(swarm, executive)
+    if stop is None or not is_mission_at_rest(swarm, executive.mission, now):
+        return None
+    what = f"held by a motion of the board, and nobody else works: {stop.reason}"
+    calls = swarm.boards[executive.mission].watch.calls.get(executive.id, 0)
+    return _cause_of(executive, "held", what, stop.at, f"{stop.at} {calls}")
 
 
 def _rest_cause(swarm: Swarm, executive: Agent, now: float) -> Cause | None:
@@ -339,65 +352,13 @@ def _cause_of(agent: Agent, kind: str, what: str, since: float, detail: str) -> 
     return Cause(kind, agent.id, agent.name, what, since, task, detail, about)
 
 
-# --- at rest ----------------------------------------------------------------------------------
-
-
-def is_all_done(swarm: Swarm, id: MissionId) -> bool:
-    return all(is_done(swarm, executive) for executive in swarm.executives(id))
-
-
-def is_done(swarm: Swarm, executive: Agent) -> bool:
-    report = swarm.reports.get(executive.mission, {}).get(executive.id)
-    return report is not None and report.is_done
-
-
-def rests_since(swarm: Swarm, executive: Agent, now: float) -> float | None:
-    since = swarm.observed.resting.get(executive.id)
-    is_long_enough = since is not None and now - since >= REST_SECONDS
-    return since if is_long_enough and not is_done(swarm, executive) else None
-
-
-def forget_rests(swarm: Swarm, id: MissionId) -> None:
-    """The board has decided: who was at rest before that has yet to hear of it. A quick board
-    decides before the next look at its executives, and would be called again for the same.
-    """
-    for executive in swarm.executives(id):
-        swarm.observed.resting.pop(executive.id, None)
-
-
-def is_mission_at_rest(swarm: Swarm, id: MissionId, now: float) -> bool:
-    return all(
-        is_done(swarm, executive) or rests_since(swarm, executive, now) is not None
-        for executive in swarm.executives(id)
-        if not swarm.lineage.is_ending(executive)
-    )
-
-
-def is_under_way(swarm: Swarm, id: MissionId, now: float) -> bool:
-    """Does an executive go on without the board? Who is done, at rest, held by the supervisor or
-    stalled does not.
-    """
-    return any(_goes_on(swarm, executive, now) for executive in swarm.executives(id))
-
-
-def _goes_on(swarm: Swarm, executive: Agent, now: float) -> bool:
-    trouble = swarm.troubles.get(executive.id)
-    return not (
-        swarm.lineage.is_ending(executive)
-        or is_done(swarm, executive)
-        or rests_since(swarm, executive, now) is not None
-        or _held_cause(swarm, executive) is not None
-        or (trouble is not None and trouble.kind == "stalled")
-    )
-
-
 def why_stuck(swarm: Swarm, id: MissionId, now: float) -> str:
     """Empty while anything can still come: nobody works, nothing waits for permission, and the
     board has been called about each who rests as often as it is.
     """
     if any(approval.mission == id for approval in swarm.approvals.values()):
         return ""
-    resting = [e for e in swarm.executives(id) if rests_since(swarm, e, now) is not None]
+    resting = [e for e in swarm.executives(id) if waits_for_board(swarm, e, now)]
     if not resting or not is_mission_at_rest(swarm, id, now):
         return ""
     calls = swarm.boards[id].watch.calls
@@ -430,4 +391,4 @@ def missing(swarm: Swarm, id: MissionId) -> str:
 def _missing_of(swarm: Swarm, executive: Agent) -> str:
     report = swarm.reports.get(executive.mission, {}).get(executive.id)
     said = f", whose last word was: {report.text[:200]}" if report is not None else ""
-    return f"no result of {executive.name}{said}"
+    return f"no result of the executive {executive.name}{said}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from swarmd.core.board import agenda, operator_word
+from swarmd.core.board import agenda, operator_word, standstill
 from swarmd.core.board.answers import answer_of, proposal_of
 from swarmd.core.board.calling import next_deadline
 from swarmd.core.board.events import (
@@ -102,7 +102,7 @@ def advance(draft: Draft, id: MissionId, event: Event) -> None:
         if effects or moved != procedure:
             draft.add(Put(BOARDS, id, moved))
         if moved.stage == "working" != procedure.stage:
-            agenda.forget_rests(draft.swarm, id)
+            standstill.forget_rests(draft.swarm, id)
         follow_ups = [_do(draft, id, effect) for effect in effects]
         events += [event for event in follow_ups if event is not None]
         _show_state(draft, id)
@@ -316,11 +316,11 @@ def review_if_ready(draft: Draft, id: MissionId, *, has_reported: bool = False) 
     procedure = draft.swarm.boards.get(id)
     if procedure is None or procedure.stage != "working" or in_hand(draft, id) is None:
         return
-    if has_reported or not agenda.is_under_way(draft.swarm, id, draft.now):
+    if has_reported or not standstill.is_under_way(draft.swarm, id, draft.now):
         put_again(draft, id)
     called_for = agenda.take_causes(draft, id)
     if called_for is not None:
-        is_for_chair = agenda.is_to_be_sorted(called_for) and not agenda.is_all_done(
+        is_for_chair = agenda.is_to_be_sorted(called_for) and not standstill.is_all_done(
             draft.swarm, id
         )
         advance(draft, id, ReportsIn(called_for, is_for_chair))

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from swarmd.core.actions.funding import can_pay_an_executive, to_give
-from swarmd.core.board import agenda
+from swarmd.core.board import agenda, standstill
 from swarmd.core.board.agenda import Cause
 from swarmd.core.board.announcing import excerpt
 from swarmd.core.board.events import Announce, CallSeat
@@ -72,7 +72,7 @@ def _least_of(swarm: Swarm, id: MissionId) -> dict[str, dict[str, int]]:
     their work, for then there is something to deliver.
     """
     estimate = swarm.observed.estimates.get(id)
-    is_done = bool(swarm.executives(id)) and agenda.is_all_done(swarm, id)
+    is_done = bool(swarm.executives(id)) and standstill.is_all_done(swarm, id)
     if estimate is None or is_done or can_pay_an_executive(swarm, id):
         return {}
     sums = {"executive": estimate.executive, "whole": estimate.whole, "argued": estimate.argued}

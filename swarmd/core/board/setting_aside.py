@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from swarmd.core.board import agenda
+from swarmd.core.board import agenda, standstill
 from swarmd.core.board.calling import Outcome
 from swarmd.core.board.events import Announce, Await, Effect, Fail
 from swarmd.core.model.names import MissionId
@@ -23,7 +23,7 @@ def set_aside(draft: Draft, id: MissionId, outcome: Outcome) -> Outcome:
     """A step of the mission's procedure, as it counts while somebody works."""
     moved, effects = outcome
     reason = _reason_of(effects)
-    if not reason or not agenda.is_under_way(draft.swarm, id, draft.now):
+    if not reason or not standstill.is_under_way(draft.swarm, id, draft.now):
         return outcome
     changes = {
         "stage": "working",

@@ -12,7 +12,7 @@ from typing import assert_never
 from swarmd.core.actions import authority, dead_letters, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.actions.verbs.override import OverrideArgs
-from swarmd.core.board import clerk, operator_decision
+from swarmd.core.board import agenda, clerk, operator_decision
 from swarmd.core.control import agent_requests, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
@@ -156,7 +156,9 @@ def _seat_failed(draft: Draft, seat: Agent, request: FailedRequest, message: Mes
     if request.rule == Rule.BUDGET_UNREADABLE and found is not None:
         orphans.hold_for_mending(draft, found.id, request.detail)
     elif request.rule in NO_MONEY and found is not None:
-        reason = f"{request.rule}: {request.detail}"
+        asked = f"the seat {seat.name} could not be asked"
+        missing = agenda.missing(draft.swarm, mission)
+        reason = "; ".join(filter(None, (f"{request.rule}: {request.detail}", asked, missing)))
         queue.end(draft, found, MissionState.EXHAUSTED, reason, by=SUPERVISOR)
     else:
         clerk.seat_failed(draft, seat, mission, request.detail, taint_of(message))

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from swarmd.core.board.agenda import REST_SECONDS, is_done
-from swarmd.core.control.stalls import UNKNOWN, Standing
+from swarmd.core.board.standstill import REST_SECONDS, is_done
+from swarmd.core.control.stalls import UNKNOWN, Standing, is_to_come
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, AgentState
 from swarmd.core.model.state import Swarm
@@ -68,5 +68,5 @@ def _rests(
     own = standings.get(executive.id)
     if own is None or own.is_busy or own.has_mail or own.waits_until > now:
         return False
-    children = (standings.get(child.id, UNKNOWN) for child in swarm.lineage.children(executive.id))
-    return all(child.is_over and not child.has_mail for child in children)
+    children = swarm.lineage.children(executive.id)
+    return not any(is_to_come(swarm, one, standings.get(one.id, UNKNOWN)) for one in children)

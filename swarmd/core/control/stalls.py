@@ -15,7 +15,7 @@ from typing import Final
 
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState
+from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, Authority
 from swarmd.core.model.posts import board_notice
 from swarmd.core.model.records import Trouble
 from swarmd.core.model.refusals import Rule
@@ -130,7 +130,23 @@ def judge(draft: Draft, idlers: Sequence[Idler], standings: Mapping[AgentId, Sta
 
 def _waits(swarm: Swarm, agent: Agent, standings: Mapping[AgentId, Standing]) -> bool:
     """Does a child live of which something is still to come?"""
-    return any(not standings.get(c.id, UNKNOWN).is_over for c in swarm.lineage.children(agent.id))
+    children = swarm.lineage.children(agent.id)
+    return any(is_to_come(swarm, one, standings.get(one.id, UNKNOWN)) for one in children)
+
+
+def is_to_come(swarm: Swarm, agent: Agent, standing: Standing) -> bool:
+    """Is something still to come of it by itself? Not of one that is done, that its superior was
+    told of as stalled, or that is held by somebody of the swarm for no certain time: each goes on
+    only if a superior acts. Of one that an operator holds it is the operator who acts.
+    """
+    stop = swarm.lineage.stop_on(agent)
+    if stop is not None and not stop.until and stop.authority is not Authority.OPERATOR:
+        return False
+    if standing.is_busy or standing.has_mail:
+        return True
+    trouble = swarm.troubles.get(agent.id)
+    is_stalled = trouble is not None and trouble.kind == "stalled"
+    return not standing.is_done and not is_stalled
 
 
 def _tell(draft: Draft, idler: Idler, own: Standing) -> None:

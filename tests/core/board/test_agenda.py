@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from swarmd.core.board import agenda
-from swarmd.core.board.agenda import CALLS_MAX, REST_SECONDS
+from swarmd.core.board.agenda import CALLS_MAX
+from swarmd.core.board.standstill import REST_SECONDS
 from swarmd.core.control import orphans, rest, stalls
 from swarmd.core.control.stalls import Standing
 from swarmd.core.missions import queue
@@ -16,9 +18,18 @@ from swarmd.core.model.changes import Change, Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.charter import KINDS
 from swarmd.core.model.declarations import Taint
-from swarmd.core.model.lineage import Agent
+from swarmd.core.model.lineage import Agent, Stop, StopKind
 from swarmd.core.model.messages import Kind
-from swarmd.core.model.names import OPERATOR, SOB, AgentId, MissionId, MissionState
+from swarmd.core.model.names import (
+    OPERATOR,
+    SOB,
+    AgentId,
+    AgentState,
+    Authority,
+    MissionId,
+    MissionState,
+)
+from swarmd.core.model.records import Trouble
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.tables import BOARDS
 from tests.core.swarm_builder import MISSION, SEATS, World, charter, journal, posts, world
@@ -110,6 +121,61 @@ def test_a_report_with_children_at_work_is_no_blocker() -> None:
     assert _is_working(w), "a child is at work"
     _rests(w, "one", kid=DONE)
     assert _kinds(w) == [("blocker", "one")]
+
+
+def _holds(w: World, agent: Agent, authority: Authority, until: float = 0.0) -> None:
+    """Somebody of that authority has frozen it."""
+    stop = Stop(agent.id, StopKind.FREEZE, authority, "it errs", "somebody", w.now, until=until)
+    w.swarm.lineage.stops[agent.id] = stop
+
+
+@pytest.mark.parametrize("how", ["stalled", "frozen by its creator", "frozen by the board"])
+def test_a_child_that_goes_on_only_if_somebody_acts_is_not_waited_for(how: str) -> None:
+    w, (one,) = _working("one")
+    kid = w.grow(one.id, "kid")
+    _rests(w, "one", "kid")
+    assert _is_working(w), "the child is at work"
+    if how == "stalled":
+        w.swarm.troubles[kid.id] = Trouble("stalled", w.now)
+    else:
+        _holds(w, kid, Authority.BOARD if "board" in how else Authority.LINEAGE)
+    _rests(w, "one", "kid")
+    assert ("resting", "one") in _kinds(w)
+
+
+@pytest.mark.parametrize(
+    ("authority", "until"), [(Authority.OPERATOR, 0.0), (Authority.LINEAGE, 4e9)]
+)
+def test_a_child_that_an_operator_holds_or_that_ends_by_itself_is_waited_for(
+    authority: Authority, until: float
+) -> None:
+    w, (one,) = _working("one")
+    _holds(w, w.grow(one.id, "kid"), authority, until)
+    _rests(w, "one", "kid")
+    assert _is_working(w)
+
+
+def test_an_executive_that_the_board_holds_calls_it_again_once_nobody_else_works() -> None:
+    w, (one, _) = _working("one", "two")
+    w.swarm.lineage.put(replace(one, state=AgentState.FROZEN))
+    _holds(w, one, Authority.BOARD)
+    _rests(w)
+    assert _is_working(w), "two is at work"
+    _rests(w, "two")
+    assert _kinds(w) == [("held", "one"), ("resting", "two")]
+    w.carry(_wait())
+    assert not _is_working(w), "there is nothing to wait for"
+
+
+def test_one_that_the_supervisor_and_the_board_hold_calls_it_for_both() -> None:
+    w, (one,) = _working("one")
+    orphans.hold(w.renew(), one, Rule.BUDGET_EXHAUSTED, "tokens: 500 needed, 3 free")
+    w.tick()
+    assert _kinds(w) == [("exhausted", "one")]
+    motion = {"motion": "act", "verb": "freeze", "target": one.id, "reason": "let it rest"}
+    w.carry(motion)
+    w.tick()
+    assert _kinds(w) == [("held", "one")], "the board is called again, for nobody works"
 
 
 @pytest.mark.parametrize(
@@ -430,7 +496,7 @@ def test_what_takes_an_operator_calls_no_board_and_is_named_at_the_deadline() ->
     reason = w.swarm.missions[MISSION].reason
     assert reason.startswith("deadline: ")
     assert f"swarmd approve {approval}" in reason
-    assert "no result of one" in reason
+    assert "no result of the executive one" in reason
 
 
 # --- an operator's word -------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmd.core.board.agenda import REST_SECONDS, is_under_way
+from swarmd.core.board.standstill import REST_SECONDS, is_under_way
 from swarmd.core.control import orphans
 from swarmd.core.model.changes import Change
 from swarmd.core.model.lineage import Agent

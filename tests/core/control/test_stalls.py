@@ -141,6 +141,12 @@ def test_who_waits_for_a_child_that_is_not_done_is_not_stalled(
     assert (top.id in stalled(look(w, 101, child=child))) is is_stalled
 
 
+def test_a_stall_goes_up_the_tree_where_nobody_acts_on_it() -> None:
+    w, top, child = _cast()
+    assert stalled(look(w, 101)) == [child.id], "its superior waits for it"
+    assert top.id in stalled(look(w, 101)), "it was told, and has done nothing"
+
+
 def test_whoever_waits_is_asked_about_together_with_its_children() -> None:
     w, top, child = _cast()
     grandchild = w.grow(child.id, "grandchild")

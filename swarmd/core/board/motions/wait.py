@@ -20,7 +20,7 @@ class WaitMotion(BaseMotion):
 
 
 def decide_wait(draft: Draft, carried: Carried) -> Denied | None:
-    from swarmd.core.board.agenda import is_mission_at_rest
+    from swarmd.core.board.standstill import is_mission_at_rest
     from swarmd.core.model.refusals import Denied, Rule
 
     if is_mission_at_rest(draft.swarm, carried.mission, draft.now):
