@@ -96,7 +96,9 @@ class Swarm:
             match proposed.motion:
                 case CharterMotion(executives=executives):
                     for executive in executives:
-                        charter = Charter(**executive.model_dump(exclude={"key", "replaces"}))
+                        charter = Charter(
+                            **executive.model_dump(exclude={"key", "replaces", "after"})
+                        )
                         self._make(charter, 1, None, executive.key or executive.name)
                     await self._work()
                 case DirectMotion(to=to, text=text):

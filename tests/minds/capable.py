@@ -111,7 +111,7 @@ class CapableMind:
         words = marked(r"^operator \(argue\): ([^\n]*)", asked.asked_now)
         asks = words[-1] if words else self.objects
         if asks and asks in asked.asked_now and not _reported(asked):
-            executives = [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
+            executives = self._executives(asked)
             changed = [one | {"done": f"{one['done']} {asks}"} for one in executives]
             return {TAG: "charter", "executives": changed, "reason": "The argument is right."}
         return None
@@ -126,14 +126,19 @@ class CapableMind:
                 return self._decide_blocker(asked, name, theme, need)
         if lost := [theme for theme, _ in themes_of(asked.all) if _is_lost(asked, theme)]:
             return self._replace(asked, name, lost)
-        reports = _reported(asked)
+        reports = self._to_deliver(asked)
         if reports and has_tag(asked.tools[name], "deliver"):
             why = "Both themes are answered."
             delivery = {"reports": reports, "text": _DELIVERED, "reason": why}
             return called(asked, name, delivery, "deliver")
-        executives = [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
-        wish = {"executives": executives, "reason": "One executive for each theme."}
+        wish = {"executives": self._executives(asked), "reason": "One executive for each theme."}
         return called(asked, name, wish, "charter")
+
+    def _executives(self, asked: Asked) -> list[Json]:
+        return [_charter_of(asked, *theme) for theme in themes_of(asked.all)]
+
+    def _to_deliver(self, asked: Asked) -> list[str]:
+        return _reported(asked)
 
     def _decide_blocker(self, asked: Asked, name: str, theme: str, need: str) -> Said:
         ids = marked(_AGENT, asked.asked_now.split(f"Blocker on `{theme}`")[0])

@@ -43,6 +43,9 @@ BROKEN: Final = 7
 MISSIONS_A_RUN: Final = 2
 SPOILT: Final = 0.1  # of the answers
 MOVES_MAX: Final = 3
+# Of a wait that names its time. Whoever sees it sees until when, so it is no silence, and here it
+# is shorter than what counts as one.
+WAIT_SECONDS: Final = 100
 # Said half of the time that it may be said: else no motion is ever carried, and nobody works.
 LEANS: Final = frozenset({"charter", "consent", "keep", "yes"})
 # Nobody thinks and nothing is written for longer than this while a mission is open: longer than
@@ -108,6 +111,8 @@ def _drawn_move(draw: Draw, offer: Offer) -> Json:
         args = Shape.of(functions[name].args.model_json_schema())
         return {"move": "use", "function": name, "args": draw.value(args)}
     made: Json = draw.value(_shape_of(name))
+    if name == "wait" and made.get("seconds"):
+        made["seconds"] = min(made["seconds"], WAIT_SECONDS)
     # Never offered: the supervisor mints both, and a claim of them is refused by name.
     return {k: v for k, v in made.items() if k not in ("tier", "parent")} | {"move": name}
 

@@ -22,7 +22,7 @@ from swarmd.cli.render.text import (
 )
 from swarmd.cli.render.values import iso
 from swarmd.core.model.lineage import Stop
-from swarmd.core.model.names import AgentState
+from swarmd.core.model.names import BEGINS_AFTER, AgentState
 from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
 from swarmd.core.queries.spending import Amounts, Tree, percent_left, used
 
@@ -117,9 +117,12 @@ def _name_text(agent: AgentView) -> str:
 
 
 def _why_text(agent: AgentView) -> str:
-    """Why it stands still or has ended; how one that is well came to be so is told by `inspect`."""
+    """Why it stands still, has ended or has yet to begin; how one that is well came to be so is
+    told by `inspect`.
+    """
     is_well = agent.state in (AgentState.LIVE, AgentState.STARTING)
-    return "" if is_well else excerpt(agent.reason, REASON_COLUMNS)
+    is_told = not is_well or agent.reason.startswith(BEGINS_AFTER)
+    return excerpt(agent.reason, REASON_COLUMNS) if is_told else ""
 
 
 def activity_text(agent: AgentView) -> str:

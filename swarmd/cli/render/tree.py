@@ -19,7 +19,7 @@ from swarmd.cli.render.tables import (
     warning_text,
 )
 from swarmd.cli.render.text import Ink, amounts, excerpt, plain, unpainted, visible_width, width_of
-from swarmd.core.model.names import AgentState
+from swarmd.core.model.names import BEGINS_AFTER, AgentState
 from swarmd.core.queries.snapshot import AgentView, MissionView
 from swarmd.core.queries.spending import Branch, Tree, used
 
@@ -151,10 +151,12 @@ def _place(agent: AgentView, detail: int) -> str:
 
 
 def _why_stopped(agent: AgentView, columns: int) -> str:
-    """What holds an agent, in short; how one that is well came to be so is told by `inspect`."""
-    if agent.state not in (AgentState.FROZEN, AgentState.DRAINING) or not agent.reason:
-        return ""
-    return f"({excerpt(agent.reason, columns)})"
+    """What holds an agent, or for whom it has yet to begin, in short; how one that is well came to
+    be so is told by `inspect`.
+    """
+    is_held = agent.state in (AgentState.FROZEN, AgentState.DRAINING)
+    is_told = is_held or agent.reason.startswith(BEGINS_AFTER)
+    return f"({excerpt(agent.reason, columns)})" if is_told and agent.reason else ""
 
 
 def _doing(agent: AgentView) -> str:

@@ -117,7 +117,9 @@ def _report_lines(call: Facts) -> Iterator[str]:
             f"\n{what}: {report[what]}" for what in ("citations", "checks") if report.get(what)
         )
         words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
-        head = f"{report['agent']} {report['name']} ({words:,} words)"
+        within = report.get("within")
+        size = f"its beginning; {within} has worked from it" if within else f"{words:,} words"
+        head = f"{report['agent']} {report['name']} ({size})"
         yield quoted("report", f"{head}{files}{cited}\n{report['text']}")
 
 

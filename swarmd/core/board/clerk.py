@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from swarmd.core.board import agenda, operator_word, standstill
+from swarmd.core.board import agenda, following, operator_word, standstill
 from swarmd.core.board.answers import answer_of, proposal_of
 from swarmd.core.board.calling import next_deadline
 from swarmd.core.board.events import (
@@ -325,6 +325,7 @@ def review_if_ready(draft: Draft, id: MissionId, *, has_reported: bool = False) 
         )
         advance(draft, id, ReportsIn(called_for, is_for_chair))
         return
+    following.begin_ready(draft, id)
     stuck = agenda.why_stuck(draft.swarm, id, draft.now)
     if stuck:
         _fail(draft, id, f"{stuck}; {agenda.missing(draft.swarm, id)}")

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from swarmd.core.actions.funding import can_pay_an_executive, to_give
-from swarmd.core.board import agenda, standstill
+from swarmd.core.board import agenda, following, standstill
 from swarmd.core.board.agenda import Cause
 from swarmd.core.board.announcing import excerpt
 from swarmd.core.board.events import Announce, CallSeat
@@ -55,7 +55,7 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
     return replace(
         call,
         # As they are now: what came while another call was open would else be decided unseen.
-        reports=tuple(map(report_data, standing_reports(swarm, id))),
+        reports=_reports(swarm, id),
         charters=tuple(_charter_data(swarm, agent) for agent in swarm.executives(id)),
         spent=_with_all_below(swarm, id, "spent"),
         left=_with_all_below(swarm, id, "free"),
@@ -65,6 +65,17 @@ def _with_facts(draft: Draft, id: MissionId, call: SeatCall, joined: tuple[Cause
         agenda=(*call.agenda, *agenda.items_of(swarm, id, come)),
         words=tuple(word.model_dump() for word in swarm.boards[id].watch.said),
     )
+
+
+def _reports(swarm: Swarm, id: MissionId) -> tuple[dict[str, Any], ...]:
+    """Whole, but for those that stand within the final report of another executive."""
+    within = following.worked_into(swarm, id)
+    told = [report_data(report) for report in standing_reports(swarm, id)]
+    for report in told:
+        if report["agent"] in within:
+            report["text"] = excerpt(report["text"], agenda.EXCERPT_CHARS)
+            report["within"] = within[report["agent"]]
+    return tuple(told)
 
 
 def _least_of(swarm: Swarm, id: MissionId) -> dict[str, dict[str, int]]:
@@ -118,6 +129,8 @@ def _state_of(swarm: Swarm, agent: Agent, report: ExecutiveReport | None) -> str
         return "has reported, done"
     if trouble is not None:
         return trouble.kind
+    if standstill.is_held_back(swarm, agent):
+        return agent.reason
     return "at work" if report is None else "has reported, not done"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from swarmd.core.model.lineage import Agent, Stop
-from swarmd.core.model.names import SUPERVISOR, Authority, MissionId
+from swarmd.core.model.names import SUPERVISOR, AgentId, Authority, MissionId
 from swarmd.core.model.state import Swarm
 
 # Seconds for which an executive is seen at rest before it counts as one: a turn that is about to
@@ -20,6 +20,18 @@ def is_all_done(swarm: Swarm, id: MissionId) -> bool:
 def is_done(swarm: Swarm, executive: Agent) -> bool:
     report = swarm.reports.get(executive.mission, {}).get(executive.id)
     return report is not None and report.is_done
+
+
+def is_held_back(swarm: Swarm, executive: Agent) -> bool:
+    """It has yet to begin, and comes after somebody who lives and has not given a final report."""
+    board = swarm.boards.get(executive.mission)
+    if board is None or executive.id in board.watch.begun:
+        return False
+    named = (swarm.lineage.get(AgentId(id)) for id in board.watch.after.get(executive.id, ()))
+    return any(
+        one is not None and not swarm.lineage.is_ending(one) and not is_done(swarm, one)
+        for one in named
+    )
 
 
 def rests_since(swarm: Swarm, executive: Agent, now: float) -> float | None:
@@ -38,7 +50,9 @@ def forget_rests(swarm: Swarm, id: MissionId) -> None:
 
 def is_mission_at_rest(swarm: Swarm, id: MissionId, now: float) -> bool:
     return all(
-        is_done(swarm, executive) or waits_for_board(swarm, executive, now)
+        is_done(swarm, executive)
+        or is_held_back(swarm, executive)
+        or waits_for_board(swarm, executive, now)
         for executive in swarm.executives(id)
         if not swarm.lineage.is_ending(executive)
     )
@@ -61,6 +75,7 @@ def _goes_on(swarm: Swarm, executive: Agent, now: float) -> bool:
     return not (
         swarm.lineage.is_ending(executive)
         or is_done(swarm, executive)
+        or is_held_back(swarm, executive)
         or waits_for_board(swarm, executive, now)
         or supervisors_stop(swarm, executive) is not None
         or (trouble is not None and trouble.kind == "stalled")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from swarmd.core.board.standstill import REST_SECONDS, is_done
+from swarmd.core.board.standstill import REST_SECONDS, is_done, is_held_back
 from swarmd.core.control.stalls import UNKNOWN, Standing, is_to_come
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, AgentState
@@ -39,9 +39,9 @@ def _is_quiet(swarm: Swarm, executive: Agent, now: float) -> bool:
     if not is_live or lineage.is_ending(executive) or lineage.stop_on(executive) is not None:
         return False
     family = (executive, *lineage.children(executive.id))
-    return not is_done(swarm, executive) and all(
-        swarm.observed.progress.noted_at(agent.id) + REST_SECONDS <= now for agent in family
-    )
+    if is_done(swarm, executive) or is_held_back(swarm, executive):
+        return False
+    return all(swarm.observed.progress.noted_at(agent.id) + REST_SECONDS <= now for agent in family)
 
 
 def asked_about(swarm: Swarm, executives: Sequence[Agent]) -> list[AgentId]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from swarmd.core.board.standstill import is_held_back
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import SUPERVISOR, AgentId, AgentState, Authority
@@ -102,6 +103,7 @@ def _is_held_up(swarm: Swarm, agent: Agent) -> bool:
         or agent.host not in swarm.hosts
         or swarm.lineage.is_fenced(agent.path)
         or swarm.lineage.stop_on(agent) is not None
+        or is_held_back(swarm, agent)
     )
 
 

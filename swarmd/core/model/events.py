@@ -81,6 +81,11 @@ class JournalEvent(StrEnum):
         "agent rule seconds told",
         "An agent makes no progress; `told` is who was told of it.",
     )
+    AGENT_BEGINS = (
+        "agent.begins",
+        "agent follows",
+        "An executive begins that came after others; `follows` are the ids of those.",
+    )
     AGENT_RESUMED = ("agent.resumed", "agent seconds", "A stalled agent makes progress again.")
     AGENT_STUCK = (
         "agent.stuck",

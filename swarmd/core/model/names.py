@@ -65,6 +65,10 @@ class Authority(IntEnum):
     OPERATOR = 3
 
 
+# How the reason of an executive begins that has yet to begin; the names of those before it follow.
+BEGINS_AFTER: Final = "begins after"
+
+
 class AgentState(StrEnum):
     STARTING = "starting"
     LIVE = "live"

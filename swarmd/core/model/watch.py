@@ -63,6 +63,10 @@ class Watch(BaseModel):
     replacements: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()  # executives that a motion has put others in the place of
     corrective_calls: int = 0
+    # Executives that begin when the others that a motion names have given their final reports,
+    # and those of them that have begun.
+    after: dict[str, tuple[str, ...]] = {}
+    begun: tuple[str, ...] = ()
 
     @property
     def is_unanswered(self) -> bool:

@@ -266,19 +266,28 @@ def _deadline(
 
 
 def made(
-    swarm: Swarm, spawned: Spawned, moment: Moment, *, hops: int = 0, taint: tuple[str, ...] = ()
+    swarm: Swarm,
+    spawned: Spawned,
+    moment: Moment,
+    *,
+    hops: int = 0,
+    taint: tuple[str, ...] = (),
+    begins: bool = True,
 ) -> list[Change]:
-    """What a spawn changes: record, account, first positions, the child's charter, the journal."""
+    """What a spawn changes: record, account, first positions, the child's charter, the journal. One
+    that does not begin yet gets its charter later (`first_words`).
+    """
     agent = replace(spawned.agent, taint=taint) if taint else spawned.agent
+    words = [Post(inbox(agent.id), first_words(agent, moment, hops, taint))] if begins else []
     return [
         AgentMade(agent, follows(agent, swarm.declared.rooms)),
         AccountOpened(agent.id, spawned.account, spawned.caps, own_slot=True),
-        Post(inbox(agent.id), _first_words(agent, moment, hops, taint)),
+        *words,
         _spawn_entry(agent, spawned.caps, moment),
     ]
 
 
-def _first_words(agent: Agent, moment: Moment, hops: int, taint: tuple[str, ...]) -> Message:
+def first_words(agent: Agent, moment: Moment, hops: int, taint: tuple[str, ...]) -> Message:
     assert agent.charter is not None
     return _words_to(agent, Kind.CHARTER, agent.charter.task, moment, hops=hops, taint=taint)
 

@@ -1,0 +1,190 @@
+"""An executive that comes after others begins with their final reports, and nobody waits in
+silence for it or for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from swarmd.core.board import agenda, standstill
+from swarmd.core.board.standstill import REST_SECONDS
+from swarmd.core.control import orphans, rest, stalls
+from swarmd.core.control.stalls import Standing
+from swarmd.core.model.changes import Change, Post
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.lineage import Agent
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, MissionState
+from swarmd.core.model.provenance import taint_of
+from tests.core.swarm_builder import MISSION, World, journal, posts, world
+
+AT_REST = Standing(is_done=False, is_busy=False)
+
+
+def _charter(*executives: Mapping[str, Any]) -> dict[str, Any]:
+    filled = [{"role": "manager", "task": f"do {e['name']}"} | dict(e) for e in executives]
+    return {"motion": "charter", "reason": "r", "executives": filled}
+
+
+def _a_writer_after_two(**limits: Any) -> tuple[World, Agent, Agent, Agent]:
+    w = world(files=("docs", "src"), **limits)
+    w.carry(
+        _charter(
+            {"name": "loss", "key": "l", "files": ["docs"]},
+            {"name": "spend", "files": ["src"]},
+            {"name": "writer", "after": ["l", "spend"]},
+        )
+    )
+    loss, spend, writer = (w.place(e.id) for e in w.swarm.executives(MISSION))
+    return w, loss, spend, writer
+
+
+def _mail(changes: Sequence[Change], agent: Agent) -> list[Message]:
+    return posts(changes, inbox(agent.id))
+
+
+def _rest(w: World, *names: str) -> list[Change]:
+    for _ in range(2):
+        w.now += REST_SECONDS + 1
+        found = rest.candidates(w.swarm, w.now)
+        busy = Standing(is_done=False, is_busy=True)
+        standings = {
+            id: AT_REST if w.agent(id).name in names else busy
+            for id in rest.asked_about(w.swarm, found)
+        }
+        rest.note(w.swarm, found, standings, w.now)
+    return w.tick()
+
+
+def test_it_begins_with_all_their_final_reports_and_its_charter_first() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    assert w.agent(writer.id).reason == "begins after loss, spend"
+    changes = w.report(loss, "what is lost", citations=[])
+    changes += w.report(spend, "half of it", done=False)
+    changes += w.tick()
+    assert not _mail(changes, writer), "one has not given its final report"
+    assert w.swarm.boards[MISSION].stage == "working", "nobody is called to review a part"
+    changes = w.report(spend, "what is spent")
+    mail = _mail(changes, writer)
+    assert [(m.kind, m.sender, m.text) for m in mail] == [
+        (Kind.CHARTER, SOB, "do writer"),
+        (Kind.REPORT, loss.id, "what is lost"),
+        (Kind.REPORT, spend.id, "what is spent"),
+    ]
+    (entry,) = journal(changes, "agent.begins")
+    assert (entry.data["agent"], entry.data["follows"]) == (writer.id, [loss.id, spend.id])
+    assert not w.agent(writer.id).reason
+    assert not _mail(w.tick(), writer), "once"
+
+
+def test_what_the_reports_had_read_taints_the_mail() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    report = w.swarm.reports
+    w.report(loss, "what is lost", taint=["mission"])
+    changes = w.report(spend, "what is spent")
+    _, first, second = _mail(changes, writer)
+    assert set(taint_of(first)) == set(report[MISSION][loss.id].taint) != set()
+    assert not taint_of(second)
+
+
+def test_without_files_of_its_own_it_may_look_up_what_they_cite() -> None:
+    w, _, _, writer = _a_writer_after_two()
+    assert w.agent(writer.id).charter.files == ("docs", "src")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("named", ["nobody", "writer", "later"])
+def test_it_comes_after_nobody_but_those_before_it(named: str) -> None:
+    w = world()
+    changes = w.carry(_charter({"name": "writer", "after": [named]}, {"name": "later"}))
+    assert not w.swarm.executives(MISSION)
+    (fell,) = journal(changes, "motion.refused")
+    assert f"writer: after {named}: no executive before it" in fell.text
+
+
+def test_it_may_come_after_an_executive_that_is_at_work() -> None:
+    w, loss, spend, _ = _a_writer_after_two()
+    w.report(loss, "I need a file", done=False)
+    _rest(w, "loss")
+    w.carry(_charter({"name": "critic", "after": ["spend"]}))
+    critic = w.place(w.swarm.executives(MISSION)[-1].id)
+    assert critic.name == "critic"
+    assert [m.text for m in _mail(w.report(spend, "what is spent"), critic)] == [
+        "do critic",
+        "what is spent",
+    ]
+
+
+def test_whoever_takes_the_place_of_one_is_waited_for_in_its_place() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.report(loss, "I need a file", done=False)
+    _rest(w, "loss")
+    w.carry(_charter({"name": "better", "replaces": "loss"}))
+    w.request("h1", "gone", segment=loss.id, agents=1)
+    w.reap()
+    changes = w.report(spend, "what is spent") + w.tick()
+    assert not _mail(changes, writer)
+    better = next(e for e in w.swarm.executives(MISSION) if e.name == "better")
+    changes = w.report(better, "what is lost")
+    assert [m.text for m in _mail(changes, writer)] == [
+        "do writer",
+        "what is lost",
+        "what is spent",
+    ]
+
+
+def test_where_one_ends_without_a_result_the_board_decides_before_it_begins() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.report(loss, "what is lost")
+    orphans.give_up(w.renew(), spend, "its model failed")
+    w.request("h1", "gone", segment=spend.id, agents=1)
+    changes = [change for _ in range(2) for change in w.reap()] + w.tick()
+    assert [item["kind"] for item in w.swarm.boards[MISSION].agenda] == ["ended"]
+    assert not _mail(changes, writer)
+    changes = w.carry({"motion": "wait", "reason": "the writer says what is missing"})
+    changes += w.tick()
+    assert [m.text for m in _mail(changes, writer)] == ["do writer", "what is lost"]
+
+
+def test_nobody_waits_in_silence_where_those_before_it_are_at_rest() -> None:
+    w, *_ = _a_writer_after_two(stall_seconds=100.0)
+    _rest(w, "loss", "spend")
+    assert [(i["kind"], i["name"]) for i in w.swarm.boards[MISSION].agenda] == [
+        ("resting", "loss"),
+        ("resting", "spend"),
+    ]
+
+
+def test_it_is_neither_stalled_nor_at_rest_before_it_begins() -> None:
+    w, loss, spend, writer = _a_writer_after_two(stall_seconds=100.0)
+    w.now += 101
+    assert writer.id not in [idler.agent.id for idler in stalls.due(w.swarm, w.now)]
+    _rest(w, "writer")
+    assert not [c for c in agenda.causes(w.swarm, MISSION, w.now) if c.agent == writer.id]
+    w.report(loss, "a")
+    w.report(spend, "b")
+    assert standstill.is_under_way(w.swarm, MISSION, w.now)
+
+
+def test_a_review_shows_the_writers_report_whole_and_of_the_others_the_beginning() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.report(loss, "lost " * 400)
+    w.report(spend, "what is spent")
+    changes = w.report(writer, "one text")
+    call = next(c.message for c in changes if isinstance(c, Post) and c.message.kind is Kind.CALL)
+    shown = {r["name"]: r for r in call.data["call"]["reports"]}
+    assert shown["writer"]["text"] == "one text"
+    assert len(shown["loss"]["text"]) <= agenda.EXCERPT_CHARS
+    assert shown["loss"]["within"] == shown["spend"]["within"] == "writer"
+    w.carry({"motion": "deliver", "reports": ["writer"], "reason": "r"})
+    mission = w.swarm.missions[MISSION]
+    assert (mission.ending, mission.result) == (MissionState.DELIVERED, "one text")
+
+
+def test_one_that_is_ended_before_it_begins_gets_no_mail() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.order("terminate", writer.id)
+    changes = w.report(loss, "a") + w.report(spend, "b") + w.tick()
+    assert not _mail(changes, writer)
