@@ -14,6 +14,7 @@ from typing import Final
 
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import AgentState
 from swarmd.core.model.records import Citations, checks_of, checks_text
 
 # Characters of all children's reports in one call, in equal parts: some 1,500 tokens. What three
@@ -36,6 +37,8 @@ class ChildReport:
     def to_text(self, chars_max: int) -> str:
         said = self.message.text
         is_done = "done" if self.message.data.get("done") else "not done"
+        if self.child.state is AgentState.TERMINATED:
+            is_done += ", and was ended since"
         head = f"{self.child.name} ({self.child.id}) to {self.superior}, {is_done}"
         if cited := Citations.of(self.message.data).text:
             head += f"; citations: {cited}"

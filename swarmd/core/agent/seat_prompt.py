@@ -119,7 +119,8 @@ def _report_lines(call: Facts) -> Iterator[str]:
         words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
         within = report.get("within")
         size = f"its beginning; {within} has worked from it" if within else f"{words:,} words"
-        head = f"{report['agent']} {report['name']} ({size})"
+        former = ", from before the board directed it" if report.get("is_before_directive") else ""
+        head = f"{report['agent']} {report['name']} ({size}{former})"
         yield quoted("report", f"{head}{files}{cited}\n{report['text']}")
 
 
@@ -265,9 +266,9 @@ def _least_lines(least: Facts) -> Iterator[str]:
     whole, argued = _amounts(least["whole"]), _amounts(least["argued"])
     more = f", and {argued} with an argument on each motion" if argued != whole else ""
     yield (
-        f"That is too little for an executive, which takes at least {_amounts(least['executive'])}."
-        f" A mission like this takes at least {whole} in all{more}: a rejection for want of budget "
-        "names that."
+        "That is too little for an executive, which needs at least "
+        f"{_amounts(least['executive'])}. A mission like this needs a budget of at least {whole} "
+        f"in all{more}: a rejection for want of budget names that."
     )
 
 
@@ -293,6 +294,8 @@ def _amount(kind: str, amount: int) -> str:
 def _ask(call: Facts) -> str:
     if call["is_for_chair"]:
         return _SORT
+    if call["phase"] == "respond" and (call["motion"] or {}).get("motion") == "charter":
+        return f"{_ASK['respond']} {_ACCEPTS}"
     is_answer = call["phase"] == "answer"
     return _ANSWER_IN_ROOM if is_answer and not call["may_propose"] else _ASK[call["phase"]]
 
@@ -300,6 +303,11 @@ def _ask(call: Facts) -> str:
 _ANSWER_IN_ROOM: Final = (
     "An operator has spoken to the board. Answer now with `say` in the room `sob`. The board is "
     "at a motion; all who are called from now on are shown the word, its proposer among them."
+)
+
+_ACCEPTS: Final = (
+    "Whoever is named in `accepts` has the argument go into each charter, word for word, beside "
+    "what the motion says."
 )
 
 _SORT: Final = (
@@ -319,7 +327,6 @@ _ASK: Final = {
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "
     "should be changed, `object` if it must not be carried.",
     "respond": "The motion is yours, and these are the arguments. `keep` it, `amend` it, or "
-    "`withdraw` it; what you keep or amend has your vote. Whoever is named in `accepts` has the "
-    "argument go into each charter, word for word, beside what the motion says.",
+    "`withdraw` it; what you keep or amend has your vote.",
     "vote": "Vote on the motion as it stands: yes, no or abstain, with your reason.",
 }

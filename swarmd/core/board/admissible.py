@@ -25,6 +25,9 @@ from swarmd.core.model.procedure import Procedure, Stage
 # its numbers twice does not find them at the third reading; the next seat may.
 CORRECTIONS_MAX: Final = 2
 
+# Kinds of the agenda whose executive waits to be told how to go on.
+_WAIT_FOR_HELP: Final = ("blocker", "resting")
+
 _ANSWERED_IN: Final[dict[type, Stage]] = {
     Proposed: "propose",
     Argued: "debate",
@@ -73,9 +76,20 @@ def why_too_early(procedure: Procedure, motion: Motion) -> str:
 
 
 def why_no_more(procedure: Procedure, motion: Motion, rules: BoardRules) -> str:
-    if kinds()[motion.motion].sends_back and procedure.sent_back >= rules.send_backs_max:
+    if sends_back(procedure, motion) and procedure.sent_back >= rules.send_backs_max:
         return f"work was sent back {procedure.sent_back} times, no more is allowed"
     return ""
+
+
+def sends_back(procedure: Procedure, motion: Motion) -> bool:
+    """Is work to be done again? To help one that the agenda names as waiting for help sends nothing
+    back.
+    """
+    if not kinds()[motion.motion].sends_back:
+        return False
+    helped = [item for item in procedure.agenda if item["kind"] in _WAIT_FOR_HELP]
+    to = getattr(motion, "to", "")
+    return not any(to in (item["agent"], item["name"]) for item in helped)
 
 
 def why_unlawful(procedure: Procedure, motion: Motion, judged: Judged | None) -> str:

@@ -215,6 +215,16 @@ def needs_no_call(draft: Draft, executive: Agent) -> None:
         keep_watch(draft, executive.mission, put=(*procedure.watch.put, key))
 
 
+def note_directed(draft: Draft, executive: Agent, text: str) -> None:
+    """Until it reports again its last report is from before that; with an empty text it has."""
+    watch = draft.swarm.boards[executive.mission].watch
+    told = {id: said for id, said in watch.directed.items() if id != executive.id}
+    if text:
+        told[executive.id] = text[:EXCERPT_CHARS]
+    if told != watch.directed:
+        keep_watch(draft, executive.mission, directed=told)
+
+
 def note_replaced(draft: Draft, id: MissionId, executives: Iterable[Agent]) -> None:
     """Their reports are shown no more."""
     ids = tuple(executive.id for executive in executives)

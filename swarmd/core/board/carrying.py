@@ -4,6 +4,7 @@ may alone. Pure.
 
 from __future__ import annotations
 
+from swarmd.core.board.admissible import sends_back
 from swarmd.core.board.announcing import consent_line, opened_line
 from swarmd.core.board.calling import Outcome, is_chairs
 from swarmd.core.board.events import Await, Carry, Proposed
@@ -28,7 +29,8 @@ def executed(procedure: Procedure) -> Outcome:
     kind = None if procedure.motion is None else kinds()[procedure.motion.motion]
     if kind is not None and kind.ends:
         return procedure.model_copy(update=changes | {"stage": "ended"}), ()
-    sent_back = procedure.sent_back + (kind is not None and kind.sends_back)
+    motion = procedure.motion
+    sent_back = procedure.sent_back + (motion is not None and sends_back(procedure, motion))
     changes |= {"stage": "working", "sent_back": sent_back}
     return procedure.model_copy(update=changes), (Await(),)
 

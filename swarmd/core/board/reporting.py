@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swarmd.core.board import agenda
 from swarmd.core.board.room import report_digest, words_of
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM
@@ -24,6 +25,8 @@ def take_report(draft: Draft, executive: Agent, report: ExecutiveReport) -> None
         Put(REPORTS, executive.mission, report),
         Post(BOARD_ROOM, report_digest(draft, executive, report)),
     )
+    if executive.mission in draft.swarm.boards:
+        agenda.note_directed(draft, executive, "")
     draft.record(
         JournalEvent.AGENT_REPORTED,
         f"{executive.name} reported{', done' if report.is_done else ''}",

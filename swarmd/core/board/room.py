@@ -71,7 +71,9 @@ def _reports(swarm: Swarm, id: MissionId) -> tuple[dict[str, Any], ...]:
     """Whole, but for those that stand within the final report of another executive."""
     within = following.worked_into(swarm, id)
     told = [report_data(report) for report in standing_reports(swarm, id)]
+    directed = swarm.boards[id].watch.directed
     for report in told:
+        report["is_before_directive"] = report["agent"] in directed
         if report["agent"] in within:
             report["text"] = excerpt(report["text"], agenda.EXCERPT_CHARS)
             report["within"] = within[report["agent"]]
@@ -131,6 +133,12 @@ def _state_of(swarm: Swarm, agent: Agent, report: ExecutiveReport | None) -> str
         return trouble.kind
     if standstill.is_held_back(swarm, agent):
         return agent.reason
+    return _state_of_work(swarm, agent, report)
+
+
+def _state_of_work(swarm: Swarm, agent: Agent, report: ExecutiveReport | None) -> str:
+    if directed := swarm.boards[agent.mission].watch.directed.get(agent.id):
+        return f"at work on what the board directed: “{excerpt(directed, MIND_TOLD_CHARS)}”"
     return "at work" if report is None else "has reported, not done"
 
 

@@ -1,4 +1,5 @@
-"""What a mission takes at least, told before its first paid call, or its budget refused. Pure.
+"""The least budget that a mission needs, told before its first paid call, or its budget refused.
+Pure.
 
 The sizes are those of the texts that its calls will carry. A budget is judged only where its agents
 ask a language model: the built-in mind takes no tokens.
@@ -131,8 +132,11 @@ def _rounded(amounts: Mapping[str, int]) -> dict[str, int]:
 def _tell(draft: Draft, mission: Mission, least: Least) -> None:
     budget = ", ".join(_in_words(kind, mission.budget[kind]) for kind in least.amounts)
     argued = least.with_arguments
-    more = f" With an argument on each motion it takes {argued}." if argued else ""
-    text = f"This mission takes at least {least}.{more} Its budget: {budget}."
+    more = f" With an argument on each motion it needs {argued}." if argued else ""
+    text = (
+        f"This mission needs a budget of at least {least}, for each call reserves the most that it "
+        f"could take; what it does not use comes back.{more} Its budget: {budget}."
+    )
     facts = {"least": dict(least.amounts), "argued": dict(least.argued)}
     draft.add(board_notice(draft.moment, mission.id, text, facts))
 
@@ -144,7 +148,8 @@ def _too_little(mission: Mission, least: Least) -> str:
         return ""
     given = ", ".join(_in_words(kind, mission.budget[kind]) for kind in little)
     return (
-        f"a budget of {given} cannot pay for this mission, which takes at least {least}. "
+        f"a budget of {given} is too small for this mission, which needs at least {least}, for "
+        f"each call reserves the most that it could take. "
         f"Submit it with --budget {_as_option(little)} or more, which is enough where nobody "
         f"argues and no work is sent back{_with_arguments(mission, least)}"
     )

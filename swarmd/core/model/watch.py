@@ -67,6 +67,8 @@ class Watch(BaseModel):
     # and those of them that have begun.
     after: dict[str, tuple[str, ...]] = {}
     begun: tuple[str, ...] = ()
+    # What executives were last directed to do, its beginning, until their next report.
+    directed: dict[str, str] = {}
 
     @property
     def is_unanswered(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Final
 
 from swarmd.core.ledger.tree import child_caps
@@ -30,6 +31,7 @@ from swarmd.core.tasks.checking import vacuous
 from swarmd.core.tree.rights import ChildRights, child_rights, may_use, roles_below
 
 RATE_WINDOW_SECONDS = 60.0
+FOREIGN_TOLD_MAX: Final = 6  # of a list of files that are not the giver's
 
 
 RULE_OF_STOP: Final = {
@@ -192,12 +194,20 @@ def _is_too_fast(times: Sequence[float], allowed: int, now: float) -> bool:
 def foreign_file(
     swarm: Swarm, giver: Agent, files: Sequence[str], mission: MissionId
 ) -> Denied | None:
-    """The first of these files that is not the giver's to give; the board gives its mission's."""
+    """Those of these files that are not the giver's to give; the board gives its mission's."""
     held = _files_of(swarm, giver, mission)
-    for name in files:
-        if not any(covers_file(holder, name) for holder in held):
-            return Denied(Rule.SPAWN_FILES, name)
-    return None
+    foreign = [name for name in files if not any(covers_file(holder, name) for holder in held)]
+    if not foreign:
+        return None
+    of = "the mission's" if giver.id == SOB else "your"
+    told = ", ".join(f"{name}{_meant(name, held)}" for name in foreign[:FOREIGN_TOLD_MAX])
+    return Denied(Rule.SPAWN_FILES, f"not among {of} files: {told}")
+
+
+def _meant(name: str, held: Sequence[str]) -> str:
+    """A name that is nearly the same, for whoever wrote it wrong."""
+    near = get_close_matches(name, held, n=1, cutoff=0.8)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _checks_say(charter: Charter) -> Denied | None:

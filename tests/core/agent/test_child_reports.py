@@ -17,7 +17,7 @@ from swarmd.core.agent.child_reports import (
 )
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
-from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.names import AgentId, AgentState, MissionId
 from tests.core.swarm_builder import world
 
 # Of a report's head: the names, and how much of it is shown.
@@ -85,3 +85,9 @@ def test_however_many_and_long_they_are_they_fit_in_the_room(sizes: list[int]) -
     shown = min(len(sizes), ROOM_CHARS // PART_CHARS_MIN)
     assert len(text) <= ROOM_CHARS + HEAD_CHARS * (shown + 1)
     assert (f"{len(sizes) - shown} more are not shown" in text) == (len(sizes) > shown)
+
+
+def test_of_one_that_was_ended_since_that_is_said() -> None:
+    ended = replace(DIG, state=AgentState.TERMINATED)
+    told = ChildReport("ann", ended, report("a-9", "nothing", done=True)).to_text(100)
+    assert "to ann, done, and was ended since" in told

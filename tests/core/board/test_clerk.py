@@ -226,7 +226,7 @@ def test_a_direction_that_names_what_the_executive_has_changes_no_charter(
 @pytest.mark.parametrize(
     ("file", "rule", "detail"),
     [
-        ("secret/a.md", Rule.SPAWN_FILES, "secret/a.md"),
+        ("secret/a.md", Rule.SPAWN_FILES, "not among the mission's files: secret/a.md"),
         ("keys/a.md", Rule.PRIVILEGE_USE, "top may not read keys/a.md"),
     ],
 )

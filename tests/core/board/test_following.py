@@ -104,6 +104,22 @@ def test_it_comes_after_nobody_but_those_before_it(named: str) -> None:
     assert f"writer: after {named}: no executive before it" in fell.text
 
 
+def test_faults_of_several_executives_are_told_at_once() -> None:
+    w = world(files=("docs",))
+    changes = w.carry(
+        _charter(
+            {"name": "one", "files": ["dox"]},
+            {"name": "two", "role": "nobody"},
+            {"name": "three", "after": ["one"]},
+        )
+    )
+    (fell,) = journal(changes, "motion.refused")
+    assert fell.data["rule"] == "spawn.files"
+    assert "one: not among the mission's files: dox" in fell.data["detail"]
+    assert "; spawn.role: two: no role nobody" in fell.data["detail"]
+    assert "three" not in fell.data["detail"], "its fault is that of one"
+
+
 def test_it_may_come_after_an_executive_that_is_at_work() -> None:
     w, loss, spend, _ = _a_writer_after_two()
     w.report(loss, "I need a file", done=False)
@@ -188,3 +204,29 @@ def test_one_that_is_ended_before_it_begins_gets_no_mail() -> None:
     w.order("terminate", writer.id)
     changes = w.report(loss, "a") + w.report(spend, "b") + w.tick()
     assert not _mail(changes, writer)
+
+
+def test_what_was_reported_before_a_directive_is_told_as_that() -> None:
+    w = world()
+    w.carry(_charter({"name": "one"}, {"name": "two"}))
+    one, two = (w.place(e.id) for e in w.swarm.executives(MISSION))
+    w.report(one, "I need cli.md", done=False)
+    _rest(w, "one")
+    w.carry({"motion": "direct", "to": "one", "text": "Read law.md instead.", "reason": "r"})
+    w.report(two, "I need cli.md", done=False)
+    shown, states = _review(_rest(w, "two"))
+    assert shown == {"one": True, "two": False}
+    assert states["one"] == "at work on what the board directed: “Read law.md instead.”"
+    w.carry({"motion": "wait", "reason": "one is at work"})
+    w.report(one, "half of it", done=False)
+    shown, states = _review(_rest(w, "one", "two"))
+    assert shown == {"one": False, "two": False}
+    assert states["one"] == "has reported, not done"
+
+
+def _review(changes: Sequence[Change]) -> tuple[dict[str, bool], dict[str, str]]:
+    """Of the call for a review: which reports are from before a directive, and who does what."""
+    call = next(c.message for c in changes if isinstance(c, Post) and c.message.kind is Kind.CALL)
+    facts = call.data["call"]
+    shown = {r["name"]: bool(r["is_before_directive"]) for r in facts["reports"]}
+    return shown, {charter["name"]: charter["state"] for charter in facts["charters"]}

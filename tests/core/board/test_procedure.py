@@ -564,6 +564,16 @@ def test_work_is_sent_back_so_often_and_no_more() -> None:
     assert board.procedure.stage == "ended"
 
 
+@pytest.mark.parametrize(("kind", "counted"), [("blocker", 0), ("resting", 0), ("frozen", 1)])
+def test_to_help_one_that_waits_for_help_sends_no_work_back(kind: str, counted: int) -> None:
+    board = opened(send_backs_max=1)
+    board.execute(CHARTER)
+    board.take(ReportsIn(({"kind": kind, "agent": "a-1", "name": "reader"},)))
+    board.execute(DIRECT)
+    board.take(ReportsIn())
+    assert board.call.sent_back == counted
+
+
 def test_a_send_back_that_the_law_refused_is_not_counted() -> None:
     board = reviewing(send_backs_max=1)
     board.carry(DIRECT)

@@ -163,13 +163,13 @@ def text_of(facts: dict[str, Any]) -> str:
 
 def test_whoever_would_reject_for_want_of_budget_is_told_what_mission_could_be_accepted() -> None:
     w = opened(400_000)
-    assert "A mission like this takes at least" not in text_of(call(w))
+    assert "A mission like this needs a budget" not in text_of(call(w))
     size = seat_tokens(w)
     w.swarm.observed.free[NEXT]["tokens"] = 5_000 + size
     answer(w, Kind.PROPOSAL, size, motion=charter("one", budget={"tokens": 10**9}))
     told = text_of(call(w))
     whole, argued = (getattr(estimated(w), name)["tokens"] for name in ("whole", "argued"))
-    assert f"A mission like this takes at least {whole:,} tokens" in told
+    assert f"A mission like this needs a budget of at least {whole:,} tokens" in told
     assert f"{argued:,} tokens" in told
 
 

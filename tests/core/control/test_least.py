@@ -85,7 +85,7 @@ def test_a_refusal_names_the_sum_with_an_argument_on_each_motion_beside_the_leas
     submit(w, tokens=least)
     (told,) = [m for m in posts(w.changes, BOARD_ROOM) if "least" in m.data and m.mission == NEXT]
     assert told.data["argued"]["tokens"] == argued
-    assert f"With an argument on each motion it takes {argued:,} tokens" in told.text
+    assert f"With an argument on each motion it needs {argued:,} tokens" in told.text
 
 
 def test_the_first_seat_is_called_when_it_is_known_what_the_mission_takes() -> None:

@@ -302,6 +302,14 @@ def test_spawns_that_a_clock_of_the_future_has_stamped_refuse_none_until_that_ti
     assert isinstance(w.ask(top.id, charter("two")), Spawned)
 
 
+def test_all_foreign_files_are_told_at_once_with_the_name_that_was_meant() -> None:
+    w = world(files=("docs/law.md", "docs/cli.md"))
+    denied = w.ask(SOB, charter("x", files=["docs/laws.md", "docs/cli.md", "keys"]))
+    assert isinstance(denied, Denied)
+    told = "not among the mission's files: docs/laws.md (did you mean docs/law.md?), keys"
+    assert denied.detail == told
+
+
 def test_files_are_those_of_the_creator_or_below_its_folders() -> None:
     w = world(files=("docs",))
     top = _top(w, files=["docs/a"])

@@ -150,16 +150,29 @@ class _Allowed:
 
 
 def _allowed(draft: Draft, carried: Carried) -> list[_Allowed] | Denied:
-    """All executives as the law makes them, each beside those before it, or why one is refused."""
+    """All executives as the law makes them, each beside those before it, or why some are refused:
+    all of them at once, for each correction costs a call.
+    """
     from swarmd.core.model.refusals import Denied
 
     allowed: list[_Allowed] = []
+    denied: list[Denied] = []
     for executive in carried.motion.executives:
         one = _allowed_one(draft, carried, executive, allowed)
-        if isinstance(one, Denied):
-            return Denied(one.rule, f"{executive.name}: {one.detail}")
-        allowed.append(one)
-    return allowed
+        if not isinstance(one, Denied):
+            allowed.append(one)
+        elif not denied or not executive.after:  # it may come after one that is refused
+            denied.append(Denied(one.rule, f"{executive.name}: {one.detail}"))
+    return _together(denied) if denied else allowed
+
+
+def _together(denied: Sequence[Denied]) -> Denied:
+    """The first rule, with the others named in the detail."""
+    from swarmd.core.model.refusals import Denied
+
+    first, *others = denied
+    more = (f"{one.rule}: {one.detail}" for one in others)
+    return Denied(first.rule, "; ".join((first.detail, *more)))
 
 
 def _allowed_one(

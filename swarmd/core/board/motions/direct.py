@@ -35,6 +35,7 @@ class DirectMotion(BaseMotion):
 
 
 def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
+    from swarmd.core.board import agenda
     from swarmd.core.model.changes import Post
     from swarmd.core.model.channels import down
     from swarmd.core.model.messages import Kind, Message
@@ -65,6 +66,7 @@ def decide_direct(draft: Draft, carried: Carried) -> Denied | None:
         data={"files": list(files)} if files else {},
     )
     draft.add(*changes, Post(down(SOB), stamped(message, carried.taint)))
+    agenda.note_directed(draft, agent, carried.motion.text)
     return None
 
 
