@@ -17,6 +17,7 @@ from swarmd.cli.action_commands import group_with_actions
 from swarmd.cli.options import (
     AgentReference,
     Connection,
+    Declared,
     EndedMission,
     HandOver,
     Json,
@@ -297,3 +298,36 @@ def record(
     from swarmd.cli.verbs import record as record_verbs
 
     return record_verbs.record(where.settings(), mission, call, as_json=as_json)
+
+
+@flat
+def replay(
+    where: Declared,
+    mission: Annotated[
+        str, typer.Argument(metavar="MISSION", help="A mission's id, or the beginning of one.")
+    ],
+    speed: Annotated[
+        str,
+        typer.Option(
+            "--speed",
+            metavar="TIMES",
+            help="1 or 10 times as fast as it was, 0: as fast as it goes, step: answer by answer.",
+        ),
+    ] = "0",
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until", metavar="ENTRY", help="Stop after this entry of the journal, and show it."
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> int:
+    """Run a recorded mission again, without any model, and tell where it differs; 7 where it does.
+
+    Its calls are answered from the record, on a server of its own that is gone afterwards.
+
+    Example: swarmd replay m-7kq2 --until 1204
+    """
+    from swarmd.cli.verbs import replay as replay_verb
+
+    return replay_verb.replay(where.settings(), mission, speed, until, as_json=as_json)

@@ -31,7 +31,7 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
-from swarmd.runtime.recording import TurnCalls, note_mail
+from swarmd.runtime.recording import note_mail
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.mail import (
     SeatCalled,
@@ -142,9 +142,7 @@ def _journal_of(
         lender="" if agent.is_seat else str(mission.id),
         free=dict(free),
         lead=world.lead,
-        calls=TurnCalls(
-            world.recording.record, world.recording.masking, mission.id, resident.agent
-        ),
+        calls=world.recording.of_turn(mission.id, resident.agent),
         sending=sending,
     )
 
