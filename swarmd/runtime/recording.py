@@ -47,8 +47,9 @@ class Recording:
     masking: Masking = SHAPES_ALONE
     replay: Replay | None = None
 
-    def of_turn(self, mission: MissionId, agent: Agent) -> TurnCalls:
-        return TurnCalls(self.record, self.masking, mission, agent, self.replay)
+    def of_turn(self, mission: MissionId, agent: Agent, mail: int) -> TurnCalls:
+        """Of a turn that answers so many messages."""
+        return TurnCalls(self.record, self.masking, mission, agent, mail, self.replay)
 
 
 NOTHING_RECORDED: Final = Recording()
@@ -65,6 +66,7 @@ class TurnCalls:
     masking: Masking
     mission: MissionId = MissionId("")
     agent: Agent | None = None
+    mail: int = 0  # messages that the turn answers
     replay: Replay | None = None
 
     def played(
@@ -112,7 +114,7 @@ class TurnCalls:
             is_ok=used.is_ok,
             used=used.amounts,
             is_assumed=used.is_assumed,
-            more=used.more,
+            more={**used.more, "mail": self.mail},
             **more,
         )
         self.record.note(answer)

@@ -34,7 +34,7 @@ from swarmd.core.journal.script import Decision, Labels, RecordedCall, Script, d
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.names import FIRST, StreamId
+from swarmd.core.model.names import FIRST, Channel, StreamId
 from swarmd.core.model.refusals import NO_MONEY
 from swarmd.ports.stores import Begin, SupervisorStore, Used
 from swarmd.runtime.mailboxes import Resident
@@ -48,8 +48,12 @@ from swarmd.runtime.turn.world import World
 PATIENCE_SECONDS: Final = 3.0
 # Once a cue was passed over, others that follow from it will not come either.
 LATER_PATIENCE_SECONDS: Final = 0.3
+# What a turn waits for beside its cue: mail that is on its way, others that go first.
+LULL_SECONDS: Final = 1.0
+# So long nothing has happened where no answer is under way.
+QUIET_SECONDS: Final = 0.1
 # Between two looks at the replay's journal.
-_LOOK_SECONDS: Final = 0.005
+_LOOK_SECONDS: Final = 0.002
 _ENTRIES_AT_ONCE: Final = 1_000
 # Of each kind so many differences are told: most that follow from the first say nothing new.
 DIFFERENCES_MAX: Final = 5
@@ -124,7 +128,7 @@ class Player:
 
     def __post_init__(self) -> None:
         self.labels = Labels(self.script.mission)
-        self._cues = sorted(self._make_cues(), key=lambda cue: cue.at)
+        self._cues = sorted(self._make_cues(), key=lambda cue: (cue.at, cue.kind != "turn"))
         self.differences += changed_answers(self.script)
 
     # --- the cues -----------------------------------------------------------------------------
@@ -211,7 +215,7 @@ class Player:
         """Whether something happened."""
         match cue.kind:
             case "decision":
-                cue.is_done = self._counts[cue.what.partition(":")[0], cue.who] >= cue.number
+                cue.is_done = self._is_made(cue)
             case "word":
                 assert cue.word is not None
                 await self.say(cue.word)
@@ -228,17 +232,30 @@ class Player:
         return cue.is_done
 
     def _pass_over(self, cue: Cue) -> None:
-        """Time alone may bring it; else it does not come."""
+        """Time alone may bring it; else it does not come, nor do others that follow from it."""
         self._moved = anyio.current_time()
         now = self._moved - self._zero + self._put_forward
         if cue.kind == "decision" and cue.at > now:
             self.forward(cue.at - now)
             self._put_forward += cue.at - now
             return
-        cue.is_done = self._is_apart = True
+        self._leave_out(cue)
+        while self._is_apart and (follows := self._next_cue()) and not follows.has_come:
+            if follows.kind == "word" or self._is_made(follows):
+                break
+            self._leave_out(follows)
+        self._is_apart = True
+
+    def _leave_out(self, cue: Cue) -> None:
+        cue.is_done = True
         cue.given.set()
         if cue.kind == "answer" and not cue.has_come:
-            self._note(Difference("question", f"call {cue.what} ({cue.who})", "asked", "not asked"))
+            self._note(Difference("call", f"call {cue.what} ({cue.who})", "made", "not made"))
+
+    def _is_made(self, cue: Cue) -> bool:
+        """Of a decision: whether it was made in this run, too."""
+        event = cue.what.partition(":")[0]
+        return cue.kind == "decision" and self._counts[event, cue.who] >= cue.number
 
     def _note(self, difference: Difference) -> None:
         of_kind = sum(one.kind == difference.kind for one in self.differences)
@@ -268,12 +285,35 @@ class Player:
         """A turn, begun no sooner than it began then."""
         who = await self._label_of(resident.agent)
         playing = self._playing.setdefault(who, _Playing())
-        await self._wait_for(self._turns.get((who, playing.turn + 1)))
-        playing.place = (0, 0)
+        await self._begin_turn(who, playing, resident)
         try:
             await take_turn(world, resident)
         finally:
             self._go_on(playing)
+
+    async def _begin_turn(self, who: str, playing: _Playing, resident: Resident) -> None:
+        """At its cue, with as many messages as it had then. One that the record does not have, for
+        it called nothing, begins once no answer is under way.
+        """
+        cue = self._turns.get((who, playing.turn + 1))
+        if cue is None:
+            await self._wait_until(self._is_lull)
+        await self._wait_for(cue)
+        first = self._find(who, playing.turn + 1, 0)
+        if first is not None and first.mail and not resident.batch and not self.is_live:
+            await self._wait_until(lambda: len(resident.mailbox or ()) >= first.mail)
+            resident.batch = _positions(resident, first.mail)
+        playing.place = (0, 0)
+
+    async def _wait_until(self, claim: Callable[[], bool]) -> None:
+        """No longer than a cue is waited for."""
+        with anyio.move_on_after(LULL_SECONDS):
+            while not claim():  # noqa: ASYNC110 - it is seen by nobody else
+                await anyio.sleep(_LOOK_SECONDS)
+
+    def _is_lull(self) -> bool:
+        cue, quiet = self._next_cue(), anyio.current_time() - self._moved
+        return (cue is None or cue.kind == "decision") and quiet > QUIET_SECONDS
 
     async def _label_of(self, agent: Agent) -> str:
         await self.look()
@@ -301,7 +341,7 @@ class Player:
         turn, number = (playing.turn, playing.call) if is_begun else (playing.turn + 1, 0)
         call = self._find(who, turn, number)
         if call is not None:
-            return self.script.reserves.get((call.agent, call.place), call.used)
+            return {**call.used, **self.script.reserves.get((call.agent, call.place), {})}
         return None if self._was_broke(who) else {}
 
     def _was_broke(self, who: str) -> bool:
@@ -365,7 +405,7 @@ class Player:
         """A call that the record does not have: nobody answers it, but a fork."""
         if not self._asked:
             what = "model" if begin.kind == MODEL_CALL else begin.kind
-            self._note(Difference("question", f"a call of {who} ({what})", "nothing", "asked"))
+            self._note(Difference("call", f"a call of {who} ({what})", "not made", "made"))
         self._asked += 1
         await self._gone_live.wait()
         return await effect()
@@ -392,3 +432,9 @@ def _used(call: RecordedCall, begin: Begin, text: str) -> Used:
     if call.kind == "function" and text:
         files = files_in(json.loads(text))
     return Used(amounts, call.is_assumed, call.is_ok, files, cached=call.cached)
+
+
+def _positions(resident: Resident, count: int) -> dict[Channel, StreamId]:
+    """Up to the so-manieth message that waits."""
+    taken = {message.channel: message.id for message in (resident.mailbox or [])[:count]}
+    return {**resident.seen, **taken}

@@ -72,11 +72,12 @@ def replay(settings: Settings, mission: str, speed: str, until: str, *, as_json:
     source, seen = _source(settings, mission, until), _Seen()
     found = _play(settings, source, speed, seen)
     differences = _each_once(found.differences)
+    is_same = all(one.kind == "question" for one in differences)
     if as_json:
-        print_json(_value_of(source, found, differences, seen))
+        print_json(_value_of(source, found, differences, seen, is_same=is_same))
     else:
-        print("\n".join(_lines_of(source, found, differences, seen)))
-    return Exit.FINDINGS if differences else Exit.DONE
+        print("\n".join(_lines_of(source, found, differences, seen, is_same=is_same)))
+    return Exit.DONE if is_same else Exit.FINDINGS
 
 
 def _play(settings: Settings, source: _Source, speed: str, seen: _Seen) -> Replayed:
@@ -151,7 +152,7 @@ def _links(settings: Settings, sight: Sight) -> list[Link]:
 
 def _script(id: MissionId, found: MissionRecord, links: Sequence[Link]) -> Script:
     try:
-        script = script_of(links, map(found.whole, found.calls), id)
+        script = script_of(links, [map(found.whole, calls) for calls in found.files], id)
     except (KeyError, ValueError) as error:
         what = f"a line of the record of {plain(id)} cannot be read: {error}"
         raise NotFoundError(what, hint="`swarmd record` shows what can be") from error
@@ -200,12 +201,17 @@ def _each_once(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _value_of(
-    source: _Source, found: Replayed, differences: Sequence[Difference], seen: _Seen
+    source: _Source,
+    found: Replayed,
+    differences: Sequence[Difference],
+    seen: _Seen,
+    *,
+    is_same: bool,
 ) -> dict[str, Any]:
     return {
         "mission": source.script.mission,
         "until": source.until,
-        "same": not differences,
+        "same": is_same,
         "ended": found.has_ended,
         "calls": found.calls,
         "motion": seen.motion,
@@ -214,18 +220,23 @@ def _value_of(
 
 
 def _lines_of(
-    source: _Source, found: Replayed, differences: Sequence[Difference], seen: _Seen
+    source: _Source,
+    found: Replayed,
+    differences: Sequence[Difference],
+    seen: _Seen,
+    *,
+    is_same: bool,
 ) -> Iterator[str]:
     if source.until is not None:
         yield f"as it was after entry {source.until}:"
         yield from seen.tree
         yield plain(seen.motion or "no motion was before the board yet")
     of = f"{counted(found.calls, 'recorded call')}, no model asked"
-    if not differences:
-        same = "the same motions, tree, decisions and spending"
-        yield f"{plain(source.script.mission)}: {same} ({of})"
-        return
-    yield f"{plain(source.script.mission)}: {counted(len(differences), 'difference')} ({of})"
+    same = "the same motions, tree, decisions and spending"
+    told = same if is_same else counted(len(differences), "difference")
+    yield f"{plain(source.script.mission)}: {told} ({of})"
+    if is_same and differences:
+        yield "models were told something else of an instant, which changed nothing:"
     for one in differences:
         yield f"{one.kind}: {plain(one.where)}"
         yield f"  recorded: {plain(one.recorded)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from swarmd.core.model.events import JournalEvent
 SHOWN_CHARS: Final = 120
 _NOTHING: Final = "nothing"
 
-Kind = Literal["answer", "question", "motion", "tree", "decision", "spent"]
+# A `question` alone is none of these: what a model is told of an instant may be another one.
+Kind = Literal["answer", "call", "question", "motion", "tree", "decision", "spent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,19 @@ def first_line(
     have the same lines. Messages that came within the same moment may stand in another order.
     """
     before, now = asked_lines(recorded, labels), asked_lines(seen, seen_labels)
-    gone, come = Counter(before) - Counter(now), Counter(now) - Counter(before)
+    gone = Counter(map(_words, before)) - Counter(map(_words, now))
+    come = Counter(map(_words, now)) - Counter(map(_words, before))
     if not gone and not come:
         return None
     return from_first(
-        next((line for line in before if line in gone), ""),
-        next((line for line in now if line in come), ""),
+        next((line for line in before if _words(line) in gone), ""),
+        next((line for line in now if _words(line) in come), ""),
     )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Of an enumeration the order is who was first by a moment."""
+    return tuple(sorted(re.findall(r"\w+", text)))
 
 
 def from_first(one: str, other: str) -> tuple[str, str]:
@@ -124,7 +132,7 @@ def _decided(
                 break
             before_said = "" if one is None else said_of(one, labels)
             now_said = "" if other is None else said_of(other, seen_labels)
-            if before_said != now_said:
+            if _words(before_said) != _words(now_said):
                 yield _of_pair(subject, one, before_said, now_said)
                 break
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ _ID: Final = re.compile(r"\b(?:a|ap|ov)-[0-9a-z]{10}\b")
 # budget at an instant.
 _PASSING: Final = re.compile(
     r"\d{4}-\d\d-\d\dT[\d:.]+Z?|\b\d{13}-\d+"
+    r"|\b\w+: [\d,]+ needed, [\d,]+ free"
     r"|\b\d[\d,.]* ?(?:ms|s|min|h|seconds?|minutes?|hours?|days?)\b"
     r'|(?<="tokens": )\d+|(?<="cost": )\d+|(?<="calls": )\d+|(?<="tools": )\d+|(?<="agents": )\d+'
 )
@@ -79,6 +80,7 @@ class RecordedCall:
     began: float
     ended: float
     is_whole: bool
+    mail: int  # messages that its turn answers; 0 where the record does not say
 
     @property
     def place(self) -> str:
@@ -123,6 +125,7 @@ def call_of(line: Line) -> RecordedCall:
         began=began,
         ended=began + float(line["seconds"]),
         is_whole=text is None or sha256(text) == line["answer"],
+        mail=int(line.get("mail", 0)),
     )
 
 
@@ -217,12 +220,15 @@ class Script:
         return [call for turns in self.turns.values() for turn in turns for call in turn]
 
 
-def script_of(links: Sequence[Link], lines: Iterable[Line], mission: str) -> Script:
-    """Raises `ValueError` or `KeyError` for a line that is no call."""
+def script_of(links: Sequence[Link], files: Iterable[Iterable[Line]], mission: str) -> Script:
+    """`files` are the calls of each file of the record, as they stand there: by their ends. Raises
+    `ValueError` or `KeyError` for a line that is no call.
+    """
     decisions, labels = decisions_of(links, mission), Labels(mission)
     for decision in decisions:
         labels.take(decision)
-    calls = sorted(map(call_of, lines), key=lambda call: (call.began, call.turn, call.step))
+    found = [call for lines in files for call in _in_order(map(call_of, lines))]
+    calls = sorted(found, key=lambda call: (call.began, call.turn, call.step))
     made = [call for call in calls if call.kind != "person"]
     return Script(
         mission,
@@ -232,6 +238,14 @@ def script_of(links: Sequence[Link], lines: Iterable[Line], mission: str) -> Scr
         reserves_of(links),
         labels,
     )
+
+
+def _in_order(calls: Iterable[RecordedCall]) -> Iterator[RecordedCall]:
+    """Each ended no sooner than the one before it: lengths of time are rounded."""
+    last = 0.0
+    for call in calls:
+        last = max(last, call.ended)
+        yield replace(call, ended=last)
 
 
 def _by_turns(calls: Sequence[RecordedCall], labels: Labels) -> dict[str, list[list[RecordedCall]]]:
