@@ -180,7 +180,7 @@ async def supervisor_of(process: Process, stack: AsyncExitStack) -> Supervisor:
 
 
 async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Worker:
-    models = await _models(process)
+    models = await open_models(process)
     stack.push_async_callback(models.aclose)
     rings = process.rings()
     stack.push_async_callback(rings.aclose)
@@ -210,7 +210,7 @@ async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Work
     return Worker(world, host, rings, process.stop, grace)
 
 
-async def _models(process: Process) -> OpenModels:
+async def open_models(process: Process) -> OpenModels:
     from swarmd.adapters.models.registry import ModelSettings, OpenModels, choose
     from swarmd.adapters.redis.rate_limit import RedisPace
 

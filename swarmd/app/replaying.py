@@ -1,5 +1,8 @@
 """A recorded mission played again in this process, on a server and in a folder of its own, which
 are gone afterwards. Nothing is asked of a model, a network or the living swarm.
+
+A fork leaves the record at an entry: from there on a living model answers, under another id, in a
+data folder that stays.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,27 +22,30 @@ import anyio
 import anyio.to_thread
 
 from swarmd.adapters.models.prices import tariff_of
-from swarmd.adapters.models.recorded import RecordedModel
+from swarmd.adapters.models.recorded import ForkedModel, RecordedModel
 from swarmd.adapters.redis.keys import Keys
 from swarmd.adapters.redis.operator_post import OperatorPosts
-from swarmd.app.parts import HOST_CAPACITY, supervisor_of
+from swarmd.app.parts import HOST_CAPACITY, open_models, supervisor_of
 from swarmd.app.process import Process, SystemClock, open_process
 from swarmd.core.journal.sameness import Difference, outcome_differences
-from swarmd.core.journal.script import RecordedCall, Script
+from swarmd.core.journal.script import Labels, RecordedCall, Script
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, inbox
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, AgentId, Channel, MissionId
 from swarmd.core.model.providers import PROVIDERS
 from swarmd.core.model.records import CallPrice, Host
 from swarmd.core.model.timings import stamp_of
-from swarmd.runtime.replay import Player, Step
+from swarmd.runtime.replay.player import Player, Step
+from swarmd.runtime.replay.seen import Seen
 from swarmd.runtime.turn.functions import built_in
-from swarmd.runtime.turn.masked import masked_handlers
+from swarmd.runtime.turn.masked import MaskedModel, masked_handlers
 from swarmd.runtime.turn.model_call import Mind
 from swarmd.runtime.turn.world import World
 from swarmd.runtime.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from swarmd.adapters.models.registry import OpenModels
+    from swarmd.ports.models import Model
     from swarmd.settings import Settings
 
 # What is recorded of a provider's failure is met again; nobody waits for a provider.
@@ -48,13 +54,20 @@ _NO_WAIT_SECONDS: Final = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be played, and how. `fields` are the mission as it was handed in."""
+    """What is to be played, and how. `fields` are the mission as it was handed in; a fork's have an
+    id of its own, and `fork` is its data folder.
+    """
 
     script: Script
     fields: Mapping[str, str]
     speed: float | None = None
     until: int | None = None
     step: Step | None = None
+    fork: Path | None = None
+
+    @property
+    def mission(self) -> str:
+        return self.fields["id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,7 @@ class Replayed:
     differences: list[Difference]
     has_ended: bool
     calls: int
+    spent: Mapping[str, int]  # by the mission, once it has ended
 
 
 @dataclass(slots=True)
@@ -82,27 +96,27 @@ class ReplayClock(SystemClock):
 async def replay(settings: Settings, asked: Asked, looks: Callable[[Path, str], None]) -> Replayed:
     """`looks` is given the server and its namespace when all is played, before they are gone."""
     script, clock = asked.script, ReplayClock()
-    with _own_settings(settings, script.mission) as own:
+    with _own_settings(settings, asked) as own:
         async with open_process(own, "must", clock=clock) as process:
-            words = _Words(process)
+            seen = Seen(process.store, asked.mission)
             player = Player(
                 script,
-                process.store,
+                seen,
                 clock.put_forward,
-                words.say,
+                _Words(process, script.labels, seen).say,
                 asked.speed,
                 asked.until,
                 asked.step,
+                asked.fork is not None,
             )
-            words.player = player
             async with _running(process, player, own):
                 await process.store.keep_mission(dict(asked.fields))
                 await player.run()
-                await player.look()
                 target = await anyio.to_thread.run_sync(_socket_of, own)
                 await anyio.to_thread.run_sync(looks, target, own.namespace)
-    found = outcome_differences(script, player.seen, player.labels, asked.until)
-    return Replayed([*player.differences, *found], player.has_ended, len(script.calls()))
+    found = outcome_differences(script, seen.decisions, seen.labels, asked.until)
+    spent = seen.decisions[-1].data.get("spent", {}) if seen.decisions else {}
+    return Replayed([*player.differences, *found], seen.has_ended, len(script.calls()), spent)
 
 
 def _socket_of(settings: Settings) -> Path:
@@ -114,13 +128,13 @@ def _socket_of(settings: Settings) -> Path:
 
 
 @contextmanager
-def _own_settings(settings: Settings, mission: str) -> Iterator[Settings]:
-    """A data folder of the replay's own, with what was given to the mission."""
-    folder = Path(tempfile.mkdtemp(prefix="swarmd-replay-"))
+def _own_settings(settings: Settings, asked: Asked) -> Iterator[Settings]:
+    """A data folder of the replay's own, with what was given to the mission; a fork's stays."""
+    folder = asked.fork or Path(tempfile.mkdtemp(prefix="swarmd-replay-"))
     try:
-        given = settings.data / "workspace" / mission / "given"
+        given = settings.data / "workspace" / asked.script.mission / "given"
         if given.is_dir():
-            shutil.copytree(given, folder / "workspace" / mission / "given")
+            shutil.copytree(given, folder / "workspace" / asked.mission / "given")
         yield replace(
             settings,
             data=folder,
@@ -131,7 +145,8 @@ def _own_settings(settings: Settings, mission: str) -> Iterator[Settings]:
             knowledge=settings.knowledge_folder,
         )
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if asked.fork is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -144,6 +159,9 @@ async def _running(process: Process, player: Player, settings: Settings) -> Asyn
         supervisor = await supervisor_of(process, stack)
         identity = await anyio.to_thread.run_sync(process.files.identity)
         models = _Models(player, process, settings)
+        if player.is_fork:
+            models.living = await open_models(process)
+            stack.push_async_callback(models.living.aclose)
         recording = replace(process.recording, replay=player)
         handlers = masked_handlers(
             built_in(process.store, process.files), process.recording.masking
@@ -173,6 +191,7 @@ class _Models:
     player: Player
     process: Process
     settings: Settings
+    living: OpenModels | None = None  # of a fork
 
     @property
     def _names(self) -> Counter[str]:
@@ -184,10 +203,14 @@ class _Models:
 
     @property
     def is_paid(self) -> bool:
-        return _is_remote(self._usual)
+        return _is_remote(self._usual) or (
+            self.living is not None and self.living.open().is_language_model
+        )
 
     def price(self) -> CallPrice | None:
         """Of the swarm's own model, as it is now."""
+        if self.living is not None:
+            return self.living.price()
         row = PROVIDERS.get(self._usual.partition(":")[0])
         if row is None or row.is_free:
             return CallPrice()
@@ -198,9 +221,16 @@ class _Models:
     async def mind(self, spec: str) -> Mind:
         named = [name for name in self._names if spec and name.startswith(spec)]
         name = named[0] if named else spec or self._usual
-        model = RecordedModel(name, _is_remote(name), self.player.amounts)
-        provider = self.process.declared.models.provider(name.partition(":")[0])
-        return Mind(model, provider, _no_wait)
+        model: Model = RecordedModel(name, _is_remote(name), self.player.amounts)
+        declared = self.process.declared.models
+        sleep: Callable[[float], Any] = _no_wait
+        if self.living is not None:
+            masked = MaskedModel(self.living.open(spec), self.process.recording.masking)
+            model, name, sleep = ForkedModel(model, masked, self._is_live), masked.name, anyio.sleep
+        return Mind(model, declared.provider(name.partition(":")[0]), sleep)
+
+    def _is_live(self) -> bool:
+        return self.player.is_live
 
 
 def _is_remote(name: str) -> bool:
@@ -212,40 +242,41 @@ async def _no_wait(_seconds: float) -> None:
     await anyio.sleep(_NO_WAIT_SECONDS)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Words:
     """What people ordered and said, posted again where they posted it."""
 
     process: Process
-    player: Player | None = None
+    labels: Labels  # of the record
+    seen: Seen
 
     async def say(self, word: RecordedCall) -> None:
-        assert self.player is not None
-        labels, given = self.player.script.labels, word.given if word.given else {}
-        raw = json.dumps(given.get("data", {}))
-        data = json.loads(labels.translated(raw, self.player.labels))
+        given = word.given if word.given else {}
         kind = Kind(given.get("kind", Kind.SAY.value))
+        data = json.loads(self._here(json.dumps(given.get("data", {}))))
         channel, to = self._place(word, kind, data)
         message = Message(
             sender=OPERATOR,
             kind=kind,
-            mission=MissionId("") if kind is Kind.ORDER else MissionId(labels.mission),
+            mission=MissionId("" if kind is Kind.ORDER else self.seen.mission),
             at=stamp_of(self.process.clock.now()),
             to=to,
-            text=labels.translated(word.text or "", self.player.labels),
+            text=self._here(word.text or ""),
             data=data,
         )
         await anyio.to_thread.run_sync(self._post, channel, message)
 
+    def _here(self, text: str) -> str:
+        return self.labels.translated(text, self.seen.labels)
+
     def _place(
         self, word: RecordedCall, kind: Kind, data: Mapping[str, Any]
     ) -> tuple[Channel, AgentId]:
-        assert self.player is not None
         if kind is Kind.ORDER:
             return ORDERS, AgentId(str(data.get("target", "")))
         if not word.agent:
             return BOARD_ROOM, AgentId("")
-        id = AgentId(self.player.script.labels.translated(word.agent, self.player.labels))
+        id = AgentId(self._here(word.agent))
         return inbox(id), id
 
     def _post(self, channel: Channel, message: Message) -> None:
@@ -253,7 +284,5 @@ class _Words:
         assert settings.secret is not None
         keys, masking = Keys(settings.namespace), self.process.recording.masking
         posts = OperatorPosts(_socket_of(settings), keys, settings.secret.encode(), masking)
-        try:
+        with closing(posts):
             posts(channel, message, self.process.clock.new_id("s"))
-        finally:
-            posts.close()

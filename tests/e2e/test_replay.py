@@ -16,8 +16,7 @@ import yaml
 
 from swarmd.core.model.chain import sha256
 from tests.e2e.swarm_process import child, clean_environment, short_folder, verb
-from tests.e2e.test_handover import MIND
-from tests.e2e.test_handover import report
+from tests.e2e.test_handover import MIND, report
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -125,6 +124,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "models that fail": Kind(FAILING, "delivered"),
     "a spawn refused": Kind(REFUSED, "delivered"),
     "three seats": Kind(ARGUED, "delivered", ("--board", "3")),
+    "past its deadline": Kind(WAITING, "deadline", ("--deadline", "4")),
     "cancelled": Kind(WAITING, "cancelled"),
 }
 
@@ -245,11 +245,7 @@ def _text_of(lines: str, name: str) -> str:
 
 def test_until_an_entry_it_shows_tree_and_motion_and_goes_no_further(recorded: Recorded) -> None:
     settings, id = recorded.environment, recorded.missions["argued and voted"]
-    journal = verb(settings, "tail", "journal", "--since", "0", "--no-follow", "--json").stdout
-    entries = [json.loads(line) for line in journal.splitlines()]
-    numbers = {
-        one["data"]["event"]: one["data"]["n"] for one in reversed(entries) if one["mission"] == id
-    }
+    numbers = _first_entries(settings, id)
     born, announced = numbers["agent.spawned"], numbers["board.announced"]
     done = verb(settings, "replay", id, "--until", str(born))
     assert done.returncode == 0, (done.stdout, done.stderr)
@@ -257,6 +253,35 @@ def test_until_an_entry_it_shows_tree_and_motion_and_goes_no_further(recorded: R
     assert "Motion 1 is carried" in done.stdout
     before = verb(settings, "replay", id, "--until", str(announced))
     assert " lead " not in before.stdout
+
+
+def _first_entries(settings: Mapping[str, str], mission: str) -> dict[str, int]:
+    """The number of a mission's first entry of each event."""
+    journal = verb(settings, "tail", "journal", "--since", "0", "--no-follow", "--json").stdout
+    entries = [json.loads(line) for line in journal.splitlines()]
+    about = [one["data"] for one in reversed(entries) if one["mission"] == mission]
+    return {data["event"]: data["n"] for data in about}
+
+
+def test_a_fork_goes_on_with_another_mind_and_delivers(recorded: Recorded) -> None:
+    settings, id = recorded.environment, recorded.missions["three seats"]
+    born = str(_first_entries(settings, id)["agent.spawned"])
+    mind, folder = recorded.folder / "other.yaml", recorded.folder / "fork"
+    other = [{"when": {"role": "executive"}, "moves": [report("Another one did it.")]}]
+    mind.write_text(yaml.safe_dump(other))
+    words = ("replay", id, "--until", born, "--fork", str(folder), "--model", f"scripted:{mind}")
+    done = verb(settings, *words)
+    assert done.returncode == 0, done.stderr
+    assert "Another one did it." in done.stdout
+    costs, began = done.stderr.index("at most for what is left"), done.stderr.index("model: ")
+    assert costs < began, done.stderr
+    own = settings | {"SWARMD_DATA": str(folder)}
+    (mission,) = json.loads(verb(own, "missions", "--json").stdout)["missions"]
+    assert (mission["state"], mission["id"] == id) == ("delivered", False)
+    assert verb(own, "journal", "verify").returncode == 0
+    again = verb(settings, *words)
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    assert verb(settings, "replay", id, "--fork", str(recorded.folder / "no")).returncode == 2
 
 
 def test_at_ten_times_the_speed_and_step_by_step_it_is_the_same(recorded: Recorded) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from swarmd.ports.models import Answered, Failed, Prompt, Usage
-from swarmd.runtime.replay import AnsweredByRecordError
+from swarmd.ports.models import Answered, Failed, Model, Prompt, Usage
+from swarmd.runtime.replay.player import AnsweredByRecordError
 
 # What a call that was never made is held to reserve, where the record says that there was no budget
 # left for it: more than any account has.
@@ -45,3 +45,38 @@ class RecordedModel:
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkedModel:
+    """A recorded model up to where a fork leaves the record, and a living one from there on."""
+
+    recorded: Model
+    living: Model
+    is_live: Callable[[], bool]
+
+    @property
+    def _now(self) -> Model:
+        return self.living if self.is_live() else self.recorded
+
+    @property
+    def name(self) -> str:
+        return self._now.name
+
+    @property
+    def is_language_model(self) -> bool:
+        return self._now.is_language_model
+
+    def bound(self, prompt: Prompt) -> Usage:
+        return self._now.bound(prompt)
+
+    def expected(self, prompt: Prompt) -> Usage:
+        return self._now.expected(prompt)
+
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
+        return await self._now.attempt(prompt, sending)
+
+    async def aclose(self) -> None:
+        """Each is closed by whoever opened it."""

@@ -47,7 +47,7 @@ _HINT_WHOLE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """A recorded mission as it was found: its script, its texts as they were handed in, and the
     last entry that is to be played, none for all.
     """
@@ -69,7 +69,7 @@ def replay(settings: Settings, mission: str, speed: str, until: str, *, as_json:
     """0 where the replay is the same, 7 where it differs."""
     if speed not in _SPEEDS:
         raise UsageError(f"--speed {plain(speed)}: there are {', '.join(_SPEEDS)}")
-    source, seen = _source(settings, mission, until), _Seen()
+    source, seen = source_of(settings, mission, until), _Seen()
     found = _play(settings, source, speed, seen)
     differences = _each_once(found.differences)
     is_same = all(one.kind == "question" for one in differences)
@@ -80,7 +80,7 @@ def replay(settings: Settings, mission: str, speed: str, until: str, *, as_json:
     return Exit.DONE if is_same else Exit.FINDINGS
 
 
-def _play(settings: Settings, source: _Source, speed: str, seen: _Seen) -> Replayed:
+def _play(settings: Settings, source: Source, speed: str, seen: _Seen) -> Replayed:
     from swarmd import logs
     from swarmd.app.replaying import Asked, replay
     from swarmd.cli.verbs.run import run_loop
@@ -100,7 +100,7 @@ async def _step(what: str) -> None:
     await anyio.to_thread.run_sync(sys.stdin.readline)
 
 
-def _look(settings: Settings, source: _Source, seen: _Seen, target: Path, namespace: str) -> None:
+def _look(settings: Settings, source: Source, seen: _Seen, target: Path, namespace: str) -> None:
     with closing(connection.reader_of(settings, target)) as reader:
         snapshot = reader.snapshot(source.script.mission)
         seen.tree = tree_lines(tree_of(snapshot), Ink.of(sys.stdout, {}), ended=True)
@@ -111,7 +111,7 @@ def _look(settings: Settings, source: _Source, seen: _Seen, target: Path, namesp
 # --- what is played ---------------------------------------------------------------------------
 
 
-def _source(settings: Settings, reference: str, until: str) -> _Source:
+def source_of(settings: Settings, reference: str, until: str) -> Source:
     root = record_verb.folder_of(settings)
     id = record_verb.mission_named(root, reference)
     found = reading.read_mission(root, id)
@@ -129,7 +129,7 @@ def _source(settings: Settings, reference: str, until: str) -> _Source:
             hint="an ended mission is kept for retention_seconds (policies/limits.yaml)",
         )
     script = _script(id, found, links)
-    return _Source(script, _fields_of(known, script), _entry_of(links, until))
+    return Source(script, _fields_of(known, script), _entry_of(links, until))
 
 
 def _refuse_partial(id: MissionId, found: MissionRecord) -> None:
@@ -201,7 +201,7 @@ def _each_once(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _value_of(
-    source: _Source,
+    source: Source,
     found: Replayed,
     differences: Sequence[Difference],
     seen: _Seen,
@@ -220,7 +220,7 @@ def _value_of(
 
 
 def _lines_of(
-    source: _Source,
+    source: Source,
     found: Replayed,
     differences: Sequence[Difference],
     seen: _Seen,
