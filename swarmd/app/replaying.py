@@ -225,12 +225,13 @@ class _Models:
         declared = self.process.declared.models
         sleep: Callable[[float], Any] = _no_wait
         if self.living is not None:
-            masked = MaskedModel(self.living.open(spec), self.process.recording.masking)
-            model, name, sleep = ForkedModel(model, masked, self._is_live), masked.name, anyio.sleep
-        return Mind(model, declared.provider(name.partition(":")[0]), sleep)
 
-    def _is_live(self) -> bool:
-        return self.player.is_live
+            def is_live() -> bool:
+                return self.player.is_live
+
+            masked = MaskedModel(self.living.open(spec), self.process.recording.masking)
+            model, name, sleep = ForkedModel(model, masked, is_live), masked.name, anyio.sleep
+        return Mind(model, declared.provider(name.partition(":")[0]), sleep)
 
 
 def _is_remote(name: str) -> bool:

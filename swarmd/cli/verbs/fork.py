@@ -5,6 +5,7 @@ another one with a living model, in a data folder of its own.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -91,9 +92,9 @@ def _left(script: Script, until: int) -> dict[str, int]:
     """Of the budget, once what was answered up to an entry is paid again: by the ledger, not in
     money.
     """
-    budget = dict(script.decisions[0].data.get("budget", {}))
-    ends = max((one.at for one in script.decisions if one.n <= until), default=script.began)
+    budget: Mapping[str, int] = script.decisions[0].data.get("budget", {})
+    paid = Counter[str]()
     for call in script.calls():
-        for kind, n in call.used.items() if call.ended <= ends else ():
-            budget[kind] = budget.get(kind, 0) - n
-    return {kind: max(0, budget[kind]) for kind in budget if kind != "agents"}
+        if call.ended <= script.reached(until):
+            paid.update(call.used)
+    return {kind: max(0, n - paid[kind]) for kind, n in budget.items() if kind != "agents"}

@@ -73,10 +73,11 @@ def replay(settings: Settings, mission: str, speed: str, until: str, *, as_json:
     found = _play(settings, source, speed, seen)
     differences = _each_once(found.differences)
     is_same = all(one.kind == "question" for one in differences)
+    told = _Told(source, found, differences, seen, is_same)
     if as_json:
-        print_json(_value_of(source, found, differences, seen, is_same=is_same))
+        print_json(told.value())
     else:
-        print("\n".join(_lines_of(source, found, differences, seen, is_same=is_same)))
+        print("\n".join(told.lines()))
     return Exit.DONE if is_same else Exit.FINDINGS
 
 
@@ -172,8 +173,8 @@ def _fields_of(known: MissionView, script: Script) -> dict[str, str]:
     fields = {"id": str(known.id), "mission": known.text}
     budget = script.decisions[0].data.get("budget")
     fields |= {"budget": json.dumps(budget)} if budget else {}
-    files, board = (json.loads(stored.get(name) or "null") for name in ("asked_files", "board"))
-    fields |= {"files": json.dumps(files)} if files else {}
+    files, board = stored.get("asked_files", "[]"), json.loads(stored.get("board") or "null")
+    fields |= {"files": files} if json.loads(files) else {}
     return fields | ({"board": str(board)} if board else {}) | _deadline_of(known, script)
 
 
@@ -200,44 +201,39 @@ def _each_once(differences: Sequence[Difference]) -> list[Difference]:
     return list(dict.fromkeys(differences))
 
 
-def _value_of(
-    source: Source,
-    found: Replayed,
-    differences: Sequence[Difference],
-    seen: _Seen,
-    *,
-    is_same: bool,
-) -> dict[str, Any]:
-    return {
-        "mission": source.script.mission,
-        "until": source.until,
-        "same": is_same,
-        "ended": found.has_ended,
-        "calls": found.calls,
-        "motion": seen.motion,
-        "differences": [asdict(one) for one in differences],
-    }
+@dataclass(frozen=True, slots=True)
+class _Told:
+    source: Source
+    found: Replayed
+    differences: Sequence[Difference]
+    seen: _Seen
+    is_same: bool
 
+    def value(self) -> dict[str, Any]:
+        return {
+            "mission": self.source.script.mission,
+            "until": self.source.until,
+            "same": self.is_same,
+            "ended": self.found.has_ended,
+            "calls": self.found.calls,
+            "motion": self.seen.motion,
+            "differences": [asdict(one) for one in self.differences],
+        }
 
-def _lines_of(
-    source: Source,
-    found: Replayed,
-    differences: Sequence[Difference],
-    seen: _Seen,
-    *,
-    is_same: bool,
-) -> Iterator[str]:
-    if source.until is not None:
-        yield f"as it was after entry {source.until}:"
-        yield from seen.tree
-        yield plain(seen.motion or "no motion was before the board yet")
-    of = f"{counted(found.calls, 'recorded call')}, no model asked"
-    same = "the same motions, tree, decisions and spending"
-    told = same if is_same else counted(len(differences), "difference")
-    yield f"{plain(source.script.mission)}: {told} ({of})"
-    if is_same and differences:
-        yield "models were told something else of an instant, which changed nothing:"
-    for one in differences:
-        yield f"{one.kind}: {plain(one.where)}"
-        yield f"  recorded: {plain(one.recorded)}"
-        yield f"  replayed: {plain(one.seen)}"
+    def lines(self) -> Iterator[str]:
+        if self.source.until is not None:
+            yield f"as it was after entry {self.source.until}:"
+            yield from self.seen.tree
+            yield plain(self.seen.motion or "no motion was before the board yet")
+        yield f"{plain(self.source.script.mission)}: {self._verdict()}"
+        if self.is_same and self.differences:
+            yield "models were told something else of an instant, which changed nothing:"
+        for one in self.differences:
+            yield f"{one.kind}: {plain(one.where)}"
+            yield f"  recorded: {plain(one.recorded)}"
+            yield f"  replayed: {plain(one.seen)}"
+
+    def _verdict(self) -> str:
+        same = "the same motions, tree, decisions and spending"
+        told = same if self.is_same else counted(len(self.differences), "difference")
+        return f"{told} ({counted(self.found.calls, 'recorded call')}, no model asked)"

@@ -53,14 +53,14 @@ def first_line(
     have the same lines. Messages that came within the same moment may stand in another order.
     """
     before, now = asked_lines(recorded, labels), asked_lines(seen, seen_labels)
-    gone = Counter(map(_words, before)) - Counter(map(_words, now))
-    come = Counter(map(_words, now)) - Counter(map(_words, before))
-    if not gone and not come:
-        return None
-    return from_first(
-        next((line for line in before if _words(line) in gone), ""),
-        next((line for line in now if _words(line) in come), ""),
-    )
+    gone, come = _only_in(before, now), _only_in(now, before)
+    return from_first(gone, come) if gone or come else None
+
+
+def _only_in(lines: Sequence[str], others: Sequence[str]) -> str:
+    """The first line that the others lack; empty where there is none."""
+    known = Counter(map(_words, lines)) - Counter(map(_words, others))
+    return next((line for line in lines if _words(line) in known), "")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -159,11 +159,10 @@ _OF_AN_AGENT: Final = ("role", "tier", "state", "reason")
 def tree_of_run(decisions: Sequence[Decision], labels: Labels) -> dict[str, str]:
     """Each agent of a run by its label: role, tier, and the state in which it was last seen."""
     found: dict[str, dict[str, Any]] = {}
-    for decision in decisions:
-        for key, new in decision.data.get("effects", ()):
-            kind, _, id = str(key).partition(":")
-            if kind == "agent" and new and (id in found or "path" in new):
-                found.setdefault(id, {}).update(new)
+    for key, new in (one for decision in decisions for one in decision.data.get("effects", ())):
+        kind, _, id = str(key).partition(":")
+        if kind == "agent" and new and (id in found or "path" in new):
+            found.setdefault(id, {}).update(new)
     return {labels.of(id): _agent_in_words(record, labels) for id, record in found.items()}
 
 

@@ -39,6 +39,7 @@ _NOT_DECIDED: Final = frozenset(
         JournalEvent.FACTS_FOLDED,
         JournalEvent.MISSION_WAITING,
         JournalEvent.SUBTREE_REAPED,
+        JournalEvent.ACCOUNT_WARNED,
         JournalEvent.AGENT_STALLED,
         JournalEvent.AGENT_RESUMED,
         JournalEvent.RECORD_FORGOTTEN,
@@ -129,17 +130,14 @@ def call_of(line: Line) -> RecordedCall:
     )
 
 
-def reserves_of(links: Iterable[Link]) -> dict[tuple[str, str], dict[str, int]]:
+def reserves_of(links: Iterable[Link]) -> dict[tuple[str, str], Mapping[str, int]]:
     """What each call reserved, by agent and place (`TURN:STEP`), of whichever account."""
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for link in links:
-        for fact in link.data.get("facts", ()) if link.event == JournalEvent.FACTS_FOLDED else ():
-            if fact.get("fact") == "reserve":
-                amounts = found.setdefault((str(fact["agent"]), str(fact["call"])), {})
-                for kind, n in fact.get("amounts", {}).items():
-                    if isinstance(n, int):
-                        amounts[kind] = amounts.get(kind, 0) + n
-    return found
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for fact in (fact for link in links for fact in link.data.get("facts", ())):
+        if fact.get("fact") == "reserve":
+            amounts = found.setdefault((str(fact["agent"]), str(fact["call"])), Counter())
+            amounts.update(fact.get("amounts", {}))
+    return dict(found)
 
 
 @dataclass(slots=True)
@@ -215,6 +213,10 @@ class Script:
     def began(self) -> float:
         """When the mission was docketed: times of both runs are counted from there."""
         return self.decisions[0].at
+
+    def reached(self, entry: int) -> float:
+        """When the last decision up to an entry was written."""
+        return max((one.at for one in self.decisions if one.n <= entry), default=self.began)
 
     def calls(self) -> list[RecordedCall]:
         return [call for turns in self.turns.values() for turn in turns for call in turn]

@@ -170,17 +170,20 @@ class Player:
     def _pass_over(self, cue: Cue) -> None:
         """Time alone may bring it; else it does not come, nor do others that follow from it."""
         self.seen.move()
-        now = self.seen.moved - self.seen.began + self._put_forward
-        if cue.kind == "decision" and cue.at > now:
-            self.forward(cue.at - now)
-            self._put_forward += cue.at - now
+        ahead = cue.at - (self.seen.moved - self.seen.began + self._put_forward)
+        if cue.kind == "decision" and ahead > 0:
+            self._put_forward += ahead
+            self.forward(ahead)
             return
         self._leave_out(cue)
         while self._is_apart and (follows := self._cues.next()) and not follows.has_come:
-            if follows.kind == "word" or (follows.entry and self.seen.has(follows)):
+            if self._comes_of_itself(follows):
                 break
             self._leave_out(follows)
         self._is_apart = True
+
+    def _comes_of_itself(self, cue: Cue) -> bool:
+        return cue.kind == "word" or (cue.kind == "decision" and self.seen.has(cue))
 
     def _leave_out(self, cue: Cue) -> None:
         cue.leave_out()
@@ -215,9 +218,13 @@ class Player:
             return
         await self._wait_for(cue)
         first = self._find(who, playing.turn + 1, 0)
-        if first is not None and first.mail and not resident.batch and not self.is_live:
-            await self._wait_until(lambda: len(resident.mailbox or ()) >= first.mail)
-            resident.batch = _positions(resident, first.mail)
+        if first is not None and first.mail and not self.is_live:
+            await self._take_mail(resident, first.mail)
+
+    async def _take_mail(self, resident: Resident, count: int) -> None:
+        if not resident.batch:
+            await self._wait_until(lambda: len(resident.mailbox or ()) >= count)
+            resident.batch = _positions(resident, count)
 
     async def _wait_for(self, cue: Cue) -> None:
         if not self.is_live:
@@ -285,22 +292,26 @@ class Player:
         call, playing.call = self._find(*at), playing.call + 1
         if call is None:
             return (lambda: self._answer_unknown(who, begin, effect)), lost
-        cue, known = self._cues.answers.get(at), call
+        self._compare_question(who, call, given)
+        cue = self._cues.answers.get(at)
+        if cue is None:
+            return (lambda: self._stay_cut(begin, effect)), lambda: _used(call, begin, "")
 
         async def play() -> tuple[str, Used]:
-            self._compare_question(who, known, given)
             done = await self._do(begin, effect)
-            if cue is None:
-                # It was cut off: nobody answers it but a fork.
-                await self._gone_live.wait()
-                return await effect()
             await self._wait_for(cue)
             if not cue.is_given:
                 return await effect()
             playing.under_way = cue
-            return self._answer(who, known, begin, done)
+            return self._answer(who, call, begin, done)
 
-        return play, (lambda: _used(known, begin, "")) if cue is None else lost
+        return play, lost
+
+    async def _stay_cut(self, begin: Begin, effect: Effect) -> tuple[str, Used]:
+        """It was cut off then: nobody answers it but a fork."""
+        await self._do(begin, effect)
+        await self._gone_live.wait()
+        return await effect()
 
     async def _do(self, begin: Begin, effect: Effect) -> str | None:
         """What a model's call begins with, and what a function writes: the rest of what was done
