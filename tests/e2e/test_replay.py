@@ -15,8 +15,10 @@ import pytest
 import yaml
 
 from swarmd.core.model.chain import sha256
+from tests.e2e.governed import Twin, running
 from tests.e2e.swarm_process import child, clean_environment, short_folder, verb
 from tests.e2e.test_handover import MIND, report
+from tests.minds.capable import CapableMind
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -196,6 +198,18 @@ def test_it_is_the_same_again_with_no_model(recorded: Recorded, kind: str) -> No
     assert [one for one in value["differences"] if one["kind"] != "question"] == [], value
     assert (code, value["same"], value["ended"]) == (0, True, True)
     assert value["calls"] > 0
+
+
+def test_what_a_model_did_by_tools_is_the_same_while_its_swarm_runs_on() -> None:
+    mind = CapableMind(objects="Say how long each part is to be.", objector="king-solomon")
+    with running({"brief": Twin(mind, seats=3)}, seconds=0.1) as under_way:
+        swarm = under_way.ended().swarm
+        calls, count = under_way.calls, len(under_way.calls)
+        done = swarm.verb("replay", "brief", "--json")
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        value = json.loads(done.stdout)
+        assert (value["same"], value["differences"]) == (True, [])
+        assert len(calls) == count, "a replay asks no model"
 
 
 def _changed(recorded: Recorded, kind: str, agent: str, old: str, new: str) -> tuple[Path, str]:

@@ -32,6 +32,8 @@ _PASSING: Final = re.compile(
     r'|(?<="tokens": )\d+|(?<="cost": )\d+|(?<="calls": )\d+|(?<="tools": )\d+|(?<="agents": )\d+'
 )
 _AMOUNT: Final = re.compile(r"\d[\d,.]*")
+# What a seat is told that was spent: it lags by up to a second, until facts are folded in.
+_SUM: Final = re.compile(r"\b(spent|left|give):? (?:nothing|\$?\d)[^;\n]*")
 # Entries that tell of the machine and not of the mission, or of when something was noticed.
 _NOT_DECIDED: Final = frozenset(
     {
@@ -264,8 +266,8 @@ def asked_lines(given: Any, labels: Labels) -> list[str]:
     match given:
         case [str() as name, str() as shared, str() as persona, list() as pieces]:
             situation = _AMOUNT.sub("…", labels.neutral(persona))
-            said = [name, labels.neutral(shared), *map(labels.neutral, map(_as_text, pieces))]
-            return "\n".join([*said, situation]).split("\n")
+            said = [_SUM.sub(r"\1 …", labels.neutral(_as_text(one))) for one in pieces]
+            return "\n".join([name, labels.neutral(shared), *said, situation]).split("\n")
         case _:
             return labels.neutral(_as_text(given)).split("\n")
 

@@ -151,6 +151,9 @@ def test_the_first_line_that_only_one_run_has_is_shown_and_another_order_is_none
 
     assert first_line(given("b", "a"), labels, given("a", "b"), labels) is None
     assert first_line(given("a", "b"), labels, given("a", "c"), labels) == ("b", "c")
+    # Sums are those of the last facts that were folded in.
+    before, now = given("lead: done; spent 3 tokens, 1 call"), given("lead: done; spent 2 tokens")
+    assert first_line(before, labels, now, labels) is None
 
 
 # --- the outcome ------------------------------------------------------------------------------
