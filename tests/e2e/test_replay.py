@@ -181,6 +181,9 @@ def _cancelled(folder: Path, settings: dict[str, str], kind: Kind) -> str:
     with child(("run", kind.text), settings, cwd=folder) as running:
         running.until_said("created executive lead")
         (id,) = _ids_in(Path(settings["SWARMD_DATA"])) - set(_KNOWN)
+        # What people say and order is played as well.
+        assert verb(settings, "say", id, "Make haste.").returncode == 0
+        running.until_said("captain-picard: no rule matched")
         assert verb(settings, "cancel", id, "--reason", "enough").returncode == 0
         assert running.ended() != 0
         assert "cancelled" in running.stderr
