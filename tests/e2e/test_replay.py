@@ -215,13 +215,19 @@ def test_what_a_model_did_by_tools_is_the_same_while_its_swarm_runs_on() -> None
         assert len(calls) == count, "a replay asks no model"
 
 
-def _changed(recorded: Recorded, kind: str, agent: str, old: str, new: str) -> tuple[Path, str]:
-    """A copy of the data folder in whose record one answer is another one, its digest too."""
+def _copied(recorded: Recorded, kind: str) -> tuple[Path, Path]:
+    """A copy of the data folder, and in it the file of a mission's record."""
     data = recorded.folder / "changed"
     shutil.rmtree(data, ignore_errors=True)
     ignored = shutil.ignore_patterns("*.sock", "owner.lock")
     shutil.copytree(recorded.environment["SWARMD_DATA"], data, ignore=ignored)
     (path,) = (data / "record" / recorded.missions[kind]).glob("*.jsonl")
+    return data, path
+
+
+def _changed(recorded: Recorded, kind: str, agent: str, old: str, new: str) -> tuple[Path, str]:
+    """A copy of the data folder in whose record one answer is another one, its digest too."""
+    data, path = _copied(recorded, kind)
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
         call = json.loads(line)
@@ -253,6 +259,18 @@ def test_an_answer_that_has_not_its_digest_any_more_is_named(recorded: Recorded)
     first = value["differences"][0]
     assert (first["kind"], call in first["where"]) == ("answer", True), first
     assert "It is well." in first["seen"]
+
+
+def test_without_prompts_it_is_played_unless_somebody_ordered_something(recorded: Recorded) -> None:
+    for kind, code in (("three seats", 0), ("cancelled", 3)):
+        data, path = _copied(recorded, kind)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            line.pop("given", None)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        ended, value = recorded.replayed(kind, data=data)
+        assert ended == code, value
+    assert "does not say what the operator ordered" in value["error"]["message"]
 
 
 def _text_of(lines: str, name: str) -> str:

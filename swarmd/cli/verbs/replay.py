@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -162,7 +163,20 @@ def _script(id: MissionId, found: MissionRecord, links: Sequence[Link]) -> Scrip
             f"the journal tells nothing of {plain(id)}",
             hint="its sealed segments belong into SWARMD_DATA/journal",
         )
+    _refuse_unsayable(id, script)
     return script
+
+
+def _refuse_unsayable(id: MissionId, script: Script) -> None:
+    """Raises `NotFoundError` where it is not known what a person ordered."""
+    unknown = [word for word in script.words if word.given is None]
+    if unknown:
+        at = datetime.fromtimestamp(unknown[0].began, UTC)
+        raise NotFoundError(
+            f"the record of {plain(id)} does not say what the operator ordered at "
+            f"{at:%Y-%m-%d %H:%M:%S}Z, for it has answers alone",
+            hint="`record: all` in policies/limits.yaml keeps what people order",
+        )
 
 
 def _fields_of(known: MissionView, script: Script) -> dict[str, str]:
