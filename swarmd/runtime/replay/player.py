@@ -6,8 +6,9 @@ person's word. The first that has not happened is waited for, and no later answe
 it; so what depends on who was first falls as it fell then. A cue that does not come is passed over
 after a while, and told as a difference: a replay ends whatever happens.
 
-Times are counted from the docketing of the mission. Where a decision is waited for that time alone
-brings (a silent seat, a deadline), the replay's clock is put forward to it.
+Times are counted from the docketing of the mission. Where a decision or a turn is waited for that
+time alone brings (a silent seat, a deadline, the end of a wait), the replay's clock is put forward
+to it.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class Player:
         """Time alone may bring it; else it does not come, nor do others that follow from it."""
         self.seen.move()
         ahead = cue.at - (self.seen.moved - self.seen.began + self._put_forward)
-        if cue.kind == "decision" and ahead > 0:
+        if cue.kind in ("decision", "turn") and not cue.has_come and ahead > 0:
             self._put_forward += ahead
             self.forward(ahead)
             return
