@@ -95,7 +95,7 @@ async def run_parts(
         )
     async with AsyncExitStack() as stack:
         worker = await _worker(process, grace, stack) if "worker" in parts else None
-        supervisor = await _supervisor(process, stack) if "supervisor" in parts else None
+        supervisor = await supervisor_of(process, stack) if "supervisor" in parts else None
         presence = stack.enter_context(
             halt_file.present(
                 process.settings.data, process.host, parts, process.settings.knowledge_folder
@@ -158,7 +158,7 @@ async def _tell_trouble(
             told = trouble
 
 
-async def _supervisor(process: Process, stack: AsyncExitStack) -> Supervisor:
+async def supervisor_of(process: Process, stack: AsyncExitStack) -> Supervisor:
     swarm = await process.store.identity(process.clock.new_id("s"))
     archive = JournalFiles(process.settings.data / "journal", swarm)
     # Without a folder for its anchors it says so at the start, and not when it comes to lead.
@@ -180,7 +180,7 @@ async def _supervisor(process: Process, stack: AsyncExitStack) -> Supervisor:
 
 
 async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Worker:
-    models = await _models(process)
+    models = await open_models(process)
     stack.push_async_callback(models.aclose)
     rings = process.rings()
     stack.push_async_callback(rings.aclose)
@@ -210,7 +210,7 @@ async def _worker(process: Process, grace: float, stack: AsyncExitStack) -> Work
     return Worker(world, host, rings, process.stop, grace)
 
 
-async def _models(process: Process) -> OpenModels:
+async def open_models(process: Process) -> OpenModels:
     from swarmd.adapters.models.registry import ModelSettings, OpenModels, choose
     from swarmd.adapters.redis.rate_limit import RedisPace
 

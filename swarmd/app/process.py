@@ -36,6 +36,7 @@ from swarmd.core.model.names import Channel, HostId
 from swarmd.core.model.timings import SWEEP_SECONDS
 from swarmd.errors import StoreUnavailableError, UsageError
 from swarmd.log_events import LogEvent
+from swarmd.ports.clock import Clock
 from swarmd.runtime.recording import Recording
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Process:
     declared: Declarations
     store: RedisStore
     files: Workspace
-    clock: SystemClock
+    clock: Clock
     host: HostId
     stop: anyio.Event
     bell: Bell
@@ -112,11 +113,12 @@ def with_secret(settings: Settings) -> Settings:
 
 @asynccontextmanager
 async def open_process(
-    settings: Settings, owning: Owning, *, makes: bool = True
+    settings: Settings, owning: Owning, *, makes: bool = True, clock: Clock | None = None
 ) -> AsyncIterator[Process]:
     """What a process stands on. With `makes` it is one that may make the swarm where there is
-    none yet.
+    none yet. `clock` is another than the machine's.
     """
+    clock = clock or SystemClock()
     declared = declarations.load(settings.policies, settings.channels, functions=BUILT_IN)
     async with AsyncExitStack() as stack:
         target, is_guest = await _server(settings, stack, owning)
@@ -128,7 +130,6 @@ async def open_process(
         secret = settings.secret
         assert secret is not None
         store = RedisStore(way, settings.namespace, secret.encode())
-        clock = SystemClock()
         host = HostId(clock.new_id("h"))
         bell = Bell(way, store.keys)
         tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -164,7 +165,7 @@ async def open_process(
 async def _recording(
     settings: Settings,
     declared: Declarations,
-    clock: SystemClock,
+    clock: Clock,
     host: HostId,
     stack: AsyncExitStack,
 ) -> Recording:

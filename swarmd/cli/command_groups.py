@@ -8,6 +8,7 @@ by the verb that needs it.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +18,13 @@ from swarmd.cli.action_commands import group_with_actions
 from swarmd.cli.options import (
     AgentReference,
     Connection,
+    Declared,
     EndedMission,
     HandOver,
     Json,
     Letter,
     MissionReference,
+    Model,
     Ordered,
     OverrideId,
     Privilege,
@@ -297,3 +300,58 @@ def record(
     from swarmd.cli.verbs import record as record_verbs
 
     return record_verbs.record(where.settings(), mission, call, as_json=as_json)
+
+
+@flat
+def replay(
+    where: Declared,
+    mission: Annotated[
+        str, typer.Argument(metavar="MISSION", help="A mission's id, or the beginning of one.")
+    ],
+    speed: Annotated[
+        str,
+        typer.Option(
+            "--speed",
+            metavar="TIMES",
+            help="1 or 10 times as fast as it was, 0: as fast as it goes, step: answer by answer.",
+        ),
+    ] = "0",
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until", metavar="ENTRY", help="Stop after this entry of the journal, and show it."
+        ),
+    ] = "",
+    fork: Annotated[
+        Path | None,
+        typer.Option(
+            "--fork",
+            metavar="DIR",
+            help="Go on from there as a new mission with a model, in this new data folder.",
+        ),
+    ] = None,
+    model: Model = None,
+    is_agreed: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before a fork costs something.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Run a recorded mission again, without any model, and tell where it differs; 7 where it does.
+
+    Its calls are answered from the record, on a server of its own that is gone afterwards. A fork
+    ends as `run` does.
+
+    Example: swarmd replay m-7kq2 --until 1204
+    """
+    from swarmd.cli.verbs import replay as replay_verb
+
+    settings = where.settings(model=model)
+    if fork is None:
+        return replay_verb.replay(settings, mission, speed, until, as_json=as_json)
+    from swarmd.cli.verbs import fork as fork_verb
+    from swarmd.errors import UsageError
+
+    if not until:
+        raise UsageError("--fork needs --until ENTRY: from where it is to go on")
+    source = replay_verb.source_of(settings, mission, until)
+    return fork_verb.fork(settings, source, fork, is_agreed=is_agreed, as_json=as_json)

@@ -4,10 +4,10 @@ told, and the words that the supervisor was told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 
@@ -24,12 +24,32 @@ from swarmd.ports.stores import LOST, Begin, Used
 MODEL_CALL: Final = "model"  # what the step journal calls it; any other name is a function's
 
 
+Effect = Callable[[], Awaitable[tuple[str, Used]]]
+Lost = Callable[[], Used]
+
+
+class Replay(Protocol):
+    """What answers calls instead of models and functions."""
+
+    def played(
+        self, agent: Agent, begin: Begin, given: Any, effect: Effect, lost: Lost | None
+    ) -> tuple[Effect, Lost | None]:
+        """What is done in place of the effect, and what is settled where that is cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Where a process notes answers, and what it masks in all that it keeps."""
+    """Where a process notes answers, and what it masks in all that it keeps. With `replay` its
+    calls are answered from a record.
+    """
 
     record: Record = field(default_factory=NoRecord)
     masking: Masking = SHAPES_ALONE
+    replay: Replay | None = None
+
+    def of_turn(self, mission: MissionId, agent: Agent, mail: int) -> TurnCalls:
+        """Of a turn that answers so many messages."""
+        return TurnCalls(self.record, self.masking, mission, agent, mail, self.replay)
 
 
 NOTHING_RECORDED: Final = Recording()
@@ -46,6 +66,16 @@ class TurnCalls:
     masking: Masking
     mission: MissionId = MissionId("")
     agent: Agent | None = None
+    mail: int = 0  # messages that the turn answers
+    replay: Replay | None = None
+
+    def played(
+        self, begin: Begin, given: Any, effect: Effect, lost: Lost | None
+    ) -> tuple[Effect, Lost | None]:
+        """As they are, where nothing is replayed."""
+        if self.replay is None or self.agent is None:
+            return effect, lost
+        return self.replay.played(self.agent, begin, given, effect, lost)
 
     def begun(self, begin: Begin, given: Any, at: str) -> Ended:
         return partial(self._end_call, begin, given, at, anyio.current_time())
@@ -84,7 +114,7 @@ class TurnCalls:
             is_ok=used.is_ok,
             used=used.amounts,
             is_assumed=used.is_assumed,
-            more=used.more,
+            more={**used.more, "mail": self.mail},
             **more,
         )
         self.record.note(answer)

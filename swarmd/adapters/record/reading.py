@@ -22,6 +22,7 @@ class MissionRecord:
     """What is kept of one mission. `calls` are in the order in which they began."""
 
     calls: list[Call] = field(default_factory=list)
+    files: list[list[Call]] = field(default_factory=list)  # the same, by their ends in each file
     texts: dict[str, str] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)  # calls, by why
     unreadable: int = 0  # lines that are cut short or no line of ours
@@ -55,8 +56,12 @@ def read_mission(root: Path, mission: MissionId) -> MissionRecord | None:
             return None
         record = MissionRecord()
         for path in sorted((root / mission).glob(f"*{SUFFIX}")):
+            begun = len(record.calls)
             _read_file(record, path)
+            record.files.append(record.calls[begun:])
     record.calls = _each_once(record.calls)
+    kept = set(map(id, record.calls))
+    record.files = [[call for call in calls if id(call) in kept] for calls in record.files]
     return record
 
 

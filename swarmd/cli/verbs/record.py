@@ -39,10 +39,10 @@ def record(settings: Settings, mission: str, call: str, *, as_json: bool) -> Exi
     root = folder_of(settings)
     if not mission:
         return _list_missions(root, as_json=as_json)
-    id = _mission_of(root, mission)
+    id = mission_named(root, mission)
     found = reading.read_mission(root, id)
     if found is None:
-        raise _nothing_of(id, root)
+        raise nothing_of(id, root)
     if call:
         return _show_call(found, _call_of(found, call), as_json=as_json)
     return _list_calls(id, found, as_json=as_json)
@@ -52,7 +52,7 @@ def folder_of(settings: Settings) -> Path:
     return settings.data / "record"
 
 
-def _mission_of(root: Path, reference: str) -> MissionId:
+def mission_named(root: Path, reference: str) -> MissionId:
     """By its id or the beginning of it."""
     ids = [one.mission for one in reading.kept_missions(root)]
     begun = [id for id in ids if id.startswith(reference)]
@@ -64,7 +64,7 @@ def _mission_of(root: Path, reference: str) -> MissionId:
     return MissionId(begun[0])
 
 
-def _nothing_of(id: str, root: Path) -> NotFoundError:
+def nothing_of(id: str, root: Path) -> NotFoundError:
     gone = next(
         (one for one in reversed(reading.removed_records(root)) if one["removed"] == id), None
     )
@@ -264,7 +264,7 @@ def forget(settings: Settings, asked: Ordered, mission: str) -> Exit:
     where there is surely nothing to delete.
     """
     root = folder_of(settings)
-    wish = Wish("forget", _mission_of(root, mission), asked.reason)
+    wish = Wish("forget", mission_named(root, mission), asked.reason)
     # The server of a data folder works on that folder alone; with another the record may be
     # elsewhere.
     holds_all = settings.redis_url is None
@@ -287,7 +287,7 @@ def order_forgetting(
     known = sight.reader.mission(id)
     # One that has not ended is refused by the supervisor, which says why.
     if not is_here and (known is None or (holds_all and known.has_ended)):
-        raise _nothing_of(id, root)
+        raise nothing_of(id, root)
     order_id, data = orders.give(sight, post, waiting, wish, found, is_awaited=is_awaited)
     outcome = "ordered" if data is None else "done"
     if sight.as_json:

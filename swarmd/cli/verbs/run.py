@@ -39,7 +39,7 @@ PICTURE_SECONDS: Final = 0.4
 T = TypeVar("T")
 
 
-def _run(function: Callable[[], Awaitable[T]]) -> T:
+def run_loop(function: Callable[[], Awaitable[T]]) -> T:
     """`anyio.run`, whose task groups' one error leaves as itself: the entrance knows what it means.
 
     On uvloop where that is installed (an extra): the same loop, at half the cost for each wake-up.
@@ -81,7 +81,7 @@ def serve(settings: Settings, parts: frozenset[str], grace: float) -> Exit:
         note(f"{what} is up, on {where}; look with `swarmd tree`, stop with Ctrl-C")
 
     with connection.schema_explained(settings):
-        number = _run(partial(serve_parts, settings, parts=parts, grace=grace, ready=ready))
+        number = run_loop(partial(serve_parts, settings, parts=parts, grace=grace, ready=ready))
     return exit_of_signal(number)
 
 
@@ -133,7 +133,7 @@ def _watched(settings: Settings, asked: Asked, *, is_quiet: bool) -> tuple[Missi
     ):
         # Within the screen, so that a log line goes above its picture and not into it.
         logs.configure(level=settings.log_level, form=settings.log_format, secrets=settings.secrets)
-        return _run(partial(_attended, settings, asked, watcher, screen))
+        return run_loop(partial(_attended, settings, asked, watcher, screen))
 
 
 def run_request(

@@ -8,7 +8,7 @@ nothing, where nothing was sent yet.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -29,12 +29,10 @@ from swarmd.ports.stores import (
     Used,
     WorkerStore,
 )
-from swarmd.runtime.recording import NO_CALLS, TurnCalls
+from swarmd.runtime.recording import NO_CALLS, Effect, Lost, TurnCalls
 
 # The kind of a step that is a call of a model; all others are named by their function.
 THOUGHT: Final = "model"
-
-Effect = Callable[[], Awaitable[tuple[str, Used]]]
 
 
 class NotAllowedError(Exception):
@@ -125,7 +123,7 @@ class Journal:
         effect: Effect,
         *,
         reserve: Reserve | None = None,
-        lost: Callable[[], Used] | None = None,
+        lost: Lost | None = None,
         privileges: Sequence[str] = (),
         within_seconds: float = FUNCTION_SECONDS,
         may_repeat: bool = True,
@@ -180,9 +178,8 @@ class Journal:
         if kind != THOUGHT:
             self.functions_done += 1
 
-    async def _do(
-        self, begin: Begin, given: Any, effect: Effect, lost: Callable[[], Used] | None
-    ) -> str:
+    async def _do(self, begin: Begin, given: Any, effect: Effect, lost: Lost | None) -> str:
+        effect, lost = self.calls.played(begin, given, effect, lost)
         is_over, ended = False, self.calls.begun(begin, given, self.stamp())
         waits: Rule | None = None
         self.doing(begin.kind)

@@ -31,7 +31,7 @@ from swarmd.log_events import LogEvent
 from swarmd.ports.models import Call
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
-from swarmd.runtime.recording import TurnCalls, note_mail
+from swarmd.runtime.recording import note_mail
 from swarmd.runtime.turn.commit import commit_turn, guard_outputs
 from swarmd.runtime.turn.mail import (
     SeatCalled,
@@ -82,7 +82,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     if _may_think(mission) and not is_call_closed(called, resident):
         assert mission is not None
         note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
-        journal = _journal_of(world, resident, mission, around.free, called)
+        journal = _journal_of(world, resident, mission, around.free, called, len(mail))
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
             await TurnSteps(
@@ -119,6 +119,7 @@ def _journal_of(
     mission: Mission,
     free: Mapping[str, int],
     called: SeatCalled | None,
+    mail: int,
 ) -> Journal:
     agent = resident.agent
 
@@ -142,9 +143,7 @@ def _journal_of(
         lender="" if agent.is_seat else str(mission.id),
         free=dict(free),
         lead=world.lead,
-        calls=TurnCalls(
-            world.recording.record, world.recording.masking, mission.id, resident.agent
-        ),
+        calls=world.recording.of_turn(mission.id, resident.agent, mail),
         sending=sending,
     )
 
