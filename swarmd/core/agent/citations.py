@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Final
 
 from swarmd.core.model.records import Citations
+from swarmd.core.model.words import CITED
 
 # Citations of one report that are looked up: each is a read of a file.
 CITATIONS_MAX: Final = 200
@@ -42,11 +43,6 @@ _CLAIM_PARTS: Final = 3
 # A line of text that is at least so long and ends no sentence goes on in the next one.
 _WRAPPED_CHARS_MIN: Final = 60
 _NO_TEXT: Final = re.compile(r"\s*(?:$|[|#>]|```|~~~|(?:[-*+•]|\d{1,3}[.)])\s)")
-# A file has an ending, and is no host of a URL.
-_CITED: Final = re.compile(
-    r"(?<![\w/:.@-])(?P<path>[\w-][\w./-]*\.[A-Za-z]\w{0,7}):(?P<first>\d{1,7})"
-    r"(?:[-–](?P<last>\d{1,7}))?(?![\w.:-]*:\d)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +82,8 @@ def citations_in(text: str) -> tuple[Citation, ...]:
     """In their order, each once, at most `CITATIONS_MAX`."""
     found: dict[tuple[str, int, int], Citation] = {}
     for row in text.split("\n"):
-        hits = list(_CITED.finditer(row))
-        whole, said = _stems(_CITED.sub(" ", row)) if hits else frozenset[str](), 0
+        hits = list(CITED.finditer(row))
+        whole, said = _stems(CITED.sub(" ", row)) if hits else frozenset[str](), 0
         for hit in hits:
             first = int(hit["first"])
             last = max(first, int(hit["last"] or first))
@@ -101,7 +97,7 @@ def citations_in(text: str) -> tuple[Citation, ...]:
 
 def places_in(text: str) -> set[str]:
     """Where its citations point, each as `file:line` by its first line."""
-    return {f"{hit['path']}:{hit['first']}" for hit in _CITED.finditer(text)}
+    return {f"{hit['path']}:{hit['first']}" for hit in CITED.finditer(text)}
 
 
 def fault_of(citation: Citation, window: Window | None) -> str:

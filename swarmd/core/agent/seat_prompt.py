@@ -17,6 +17,7 @@ from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR
+from swarmd.core.model.words import words_of
 
 ROOM_MESSAGES_MAX: Final = 60  # what a seat sees of this mission's part of the room
 
@@ -116,8 +117,7 @@ def _report_lines(call: Facts) -> Iterator[str]:
         cited = "".join(
             f"\n{what}: {report[what]}" for what in ("citations", "checks") if report.get(what)
         )
-        words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
-        head = f"{report['agent']} {report['name']} ({words:,} words)"
+        head = f"{report['agent']} {report['name']} ({words_of(report['text']):,} words)"
         yield quoted("report", f"{head}{files}{cited}\n{report['text']}")
 
 
