@@ -386,6 +386,8 @@ def test_the_debate_is_told_by_who_does_what() -> None:
     watcher = Watcher(INK, "m-1")
     assert watcher.heard(message(Kind.PROPOSAL, "charter two")) == ["picard proposes: charter two"]
     assert watcher.heard(message(Kind.ARGUMENT, "but why")) == ["picard argues: but why"]
+    consented = message(Kind.ARGUMENT, "", stance="consent")
+    assert watcher.heard(consented) == ["picard consents"], "with nothing behind it, no colon"
     assert watcher.heard(message(Kind.VOTE, "it is wise", choice="yes")) == [
         "picard votes yes: it is wise"
     ]

@@ -61,6 +61,10 @@ def test_who_has_asked_for_a_child_gives_no_final_report_and_is_told_whose_work_
     refused = ended.results[1]
     assert (refused["ok"], refused["rule"]) == (False, "task.open")
     assert refused["detail"] == "at work: ann"
+    assert refused["hint"] == (
+        "Not sent: `wait` for whom it names or end them with `govern`, and report again; or report "
+        "with `done` false."
+    )
     assert [sent.data["done"] for sent in ended.reports] == [False]
     assert "hand_in" not in types(ended.requests)
 
@@ -133,6 +137,8 @@ def test_red_checks_are_told_at_once_and_what_is_mended_is_handed_in(files: Work
     reports, requests, seen = checked_turn(script, CHECKS, files)
     shown = str(seen.prompts[1])
     assert "task.checks" in shown
+    assert "Not sent: mend what a check names, and report again; or" in shown
+    assert "`wait` for whom" not in shown, "it has no children"
     assert "found 0 times" in shown
     assert 'contains \\"quorum\\"' in shown or 'contains "quorum"' in shown
     [sent] = reports

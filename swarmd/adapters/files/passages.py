@@ -51,6 +51,19 @@ def is_heading(line: str) -> bool:
     return _HEADING.match(line) is not None
 
 
+# Marks of a name that no word of prose has in its middle: `core/test_x.py::test_y`.
+_OF_A_NAME: Final = re.compile(r"\w(?:_|::|/)\w")
+
+
+def is_bare_list(lines: Sequence[str]) -> bool:
+    """Whether nothing stands there but names of code or files, one a line: whoever asks in words
+    finds no answer in it. Headings above them do not count.
+    """
+    said = [ITEM.sub("", line, count=1) for line in lines if line.strip() and not is_heading(line)]
+    is_one_word = all(len(line.split()) == 1 for line in said)
+    return is_one_word and any(map(_OF_A_NAME.search, said))
+
+
 @dataclass(frozen=True, slots=True)
 class Heading:
     """`level` counts from 1, the title. `lines` are those that it takes: 2 where it is

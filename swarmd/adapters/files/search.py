@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, Final
 
 from swarmd.adapters.files.markup import without_markup
-from swarmd.adapters.files.passages import is_prose, passages
+from swarmd.adapters.files.passages import is_bare_list, is_prose, passages
 from swarmd.adapters.files.words import STOP_WORDS, stem, terms, words
 from swarmd.errors import WorkspaceError
 from swarmd.log_events import LogEvent
@@ -125,6 +125,11 @@ _BEYOND: Final = (
 )
 
 
+# What is left of the score of a bare list of names: it is found where there is nothing better, or
+# where one of its names is asked for.
+BARE_LIST_SHARE: Final = 0.25
+
+
 # Path, number of the first line, lines, and the headings above them.
 _Place = tuple[str, int, tuple[str, ...], str]
 
@@ -134,6 +139,7 @@ class _Index:
     """Passages and BM25 over them. Read-only once built."""
 
     passages: tuple[_Place, ...]
+    shares: tuple[float, ...]  # of its score, what each passage keeps
     vocabulary: dict[str, int]
     bm25: Any  # bm25s ships no types; `None` where there is nothing to find
     left_out: tuple[LeftOut, ...] = ()
@@ -150,13 +156,18 @@ class _Index:
             documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in said])
         bm25 = _build_bm25(documents, vocabulary) if documents else None
         holding = _count_holding(documents, vocabulary)
-        return cls(tuple(found), vocabulary, bm25, tuple(left_out), holding)
+        shares = tuple(_share(path, lines) for path, _, lines, _ in found)
+        return cls(tuple(found), shares, vocabulary, bm25, tuple(left_out), holding)
 
     def search(self, wanted: Sequence[str], top: int) -> tuple[Passage, ...]:
         if not (known := [self.vocabulary[term] for term in wanted if term in self.vocabulary]):
             return ()
         scores = self.bm25.get_scores_from_ids(known).tolist()
-        hits = sorted((-score, *self.passages[i]) for i, score in enumerate(scores) if score > 0)
+        hits = sorted(
+            (-score * self.shares[i], *self.passages[i])
+            for i, score in enumerate(scores)
+            if score > 0
+        )
         return tuple(
             Passage(path, start, lines, round(-score, 4), under)
             for score, path, start, lines, under in hits[:top]
@@ -185,6 +196,10 @@ def _read_documents(
             if said := terms(_shown(listed.path, lines)):
                 # "It takes two steps." is about the kill that its headings or its file name.
                 yield (listed.path, start, lines, under), [*said, *terms(under), *name]
+
+
+def _share(path: str, lines: Sequence[str]) -> float:
+    return BARE_LIST_SHARE if is_prose(path) and is_bare_list(lines) else 1.0
 
 
 def _shown(path: str, lines: Sequence[str]) -> str:

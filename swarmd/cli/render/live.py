@@ -174,7 +174,10 @@ class Watcher:
     def _spoken(self, message: Message) -> str:
         who = plain(self._names.get(message.sender, message.sender))
         how = _how_said(message)
-        return f"{self._ink.paint(who + how, 'bold')} {excerpt(message.text, SAID_COLUMNS)}"
+        said = excerpt(message.text, SAID_COLUMNS)
+        if not said:  # a consent needs no words
+            return self._ink.paint(who + how.removesuffix(":"), "bold")
+        return f"{self._ink.paint(who + how, 'bold')} {said}"
 
     def _entered(self, message: Message) -> list[str]:
         event = str(message.data.get("event", ""))

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from swarmd.core.agent.report_file import report_path
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentState
 from swarmd.core.model.records import Citations, checks_of, checks_text
 
-# Characters of all children's reports in one call, in equal parts: some 1,500 tokens. What three
-# researchers find fits in nearly whole, and it is a third of what a review's call takes without it.
+# Characters of all children's reports in one call: some 1,500 tokens. Each has an equal part, and
+# what a short one leaves of that. What three researchers find fits in nearly whole, and it is a
+# third of what a review's call takes without it.
 ROOM_CHARS: Final = 6_000
 # Of one report: below that it says no more than that there is one, and further ones are counted.
 PART_CHARS_MIN: Final = 250
@@ -46,7 +48,20 @@ class ChildReport:
             head += f"; {checks}"
         if len(said) <= chars_max:
             return f"{head}\n{said}"
-        return f"{head}; the first {chars_max:,} of {len(said):,} characters\n{said[:chars_max]}"
+        shown = _beginning(said, chars_max)
+        where = report_path(self.child.name, self.child.id, self.message.data.get("files", ()))
+        whole = f": the whole is in {where}" if where else ""
+        return f"{head}\n{shown}\n[… cut after {len(shown):,} of {len(said):,} characters{whole}]"
+
+
+def _beginning(text: str, chars_max: int) -> str:
+    """Up to the end of a line where that leaves half of the room full, else of a word."""
+    cut = text[:chars_max]
+    for end in ("\n", " "):
+        whole = cut.rpartition(end)[0].rstrip()
+        if len(whole) >= chars_max // 2:
+            return whole
+    return cut
 
 
 def last_reports(
@@ -60,7 +75,19 @@ def last_reports(
 def child_reports_text(reports: Sequence[ChildReport]) -> str:
     """All of them in `ROOM_CHARS`, but for their heads; empty where there are none."""
     shown = reports[: ROOM_CHARS // PART_CHARS_MIN]
-    texts = [report.to_text(ROOM_CHARS // len(shown)) for report in shown]
+    part = _part([len(report.message.text) for report in shown])
+    texts = [report.to_text(part) for report in shown]
     if len(shown) < len(reports):
         texts.append(f"{len(reports) - len(shown)} more are not shown")
     return "\n\n".join(texts)
+
+
+def _part(sizes: Sequence[int]) -> int:
+    """The most that one report may have, so that all together have at most `ROOM_CHARS`."""
+    room = ROOM_CHARS
+    for index, size in enumerate(sorted(sizes)):
+        part = room // (len(sizes) - index)
+        if size > part:
+            return part
+        room -= size
+    return ROOM_CHARS

@@ -15,6 +15,7 @@ from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import Govern, Move, Report
 from swarmd.core.model.names import AgentState
 from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
+from swarmd.core.model.refusals import Rule
 from swarmd.core.model.requests import RESULT_SHOWN_MAX, HandInRequest
 
 # What waits for an agent that has to be heard before its task can be over.
@@ -30,6 +31,41 @@ class Findings:
     citations: Citations = NO_CITATIONS
     checks: tuple[CheckResult, ...] = ()
     digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEnds:
+    """Why a report cannot be final, all of it at once: the names of children at work, what is wrong
+    by the checks, and how many messages are unread.
+    """
+
+    at_work: Sequence[str] = ()
+    checks: str = ""
+    unread: int = 0
+
+    @property
+    def rule(self) -> Rule:
+        return Rule.TASK_OPEN if self.at_work or self.unread else Rule.TASK_CHECKS
+
+    @property
+    def detail(self) -> str:
+        """Empty where nothing is open."""
+        said = [
+            f"at work: {', '.join(self.at_work)}" if self.at_work else "",
+            self.checks,
+            f"unread messages: {self.unread}" if self.unread else "",
+        ]
+        return "; ".join(filter(None, said))
+
+    def hint(self, *, may_govern: bool) -> str:
+        """What its author can do about it: who has no child is told nothing of children."""
+        end_them = " or end them with `govern`" if may_govern else ""
+        ways = [
+            f"`wait` for whom it names{end_them}" if self.at_work else "",
+            "mend what a check names" if self.checks else "",
+        ]
+        todo = ", ".join([*filter(None, ways), "and report again"])
+        return f"Not sent: {todo}; or report with `done` false."
 
 
 def let_go(moves: Sequence[Move]) -> set[str]:

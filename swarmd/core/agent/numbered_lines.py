@@ -7,7 +7,7 @@ Each result is cut alone, at a line, and says how to go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # In a result: the lines of one file, or passages that have the same fields each. `total` are the
@@ -23,11 +23,49 @@ def result_text(result: Mapping[str, Any], chars_max: int) -> str:
     if _has_lines(result):
         rest = {name: value for name, value in result.items() if name not in _OF_LINES}
         return _joined(rest, _file_text(result, _room(rest, chars_max)))
-    passages = result.get("passages")
-    if isinstance(passages, list) and passages and all(map(_has_lines, passages)):
+    if _has_passages(result):
         rest = {name: value for name, value in result.items() if name != "passages"}
-        return _joined(rest, _passages_text(passages, _room(rest, chars_max)))
+        return _joined(rest, _passages_text(result["passages"], _room(rest, chars_max)))
     return _json(result)
+
+
+def once_each(results: Sequence[Any], chars_max: int) -> list[Any]:
+    """The results of one answer, each with the passages that none before it has shown: of the
+    others `shown_above` names the place. What may have been cut was not shown.
+    """
+    shown, told = set[_Shown](), list[Any]()
+    for result in results:
+        if not _has_passages(result):
+            told.append(result)
+            continue
+        told.append(_without(result, shown))
+        if len(_json(result)) <= chars_max - _NOTE_CHARS:
+            shown.update(map(_shown, result["passages"]))
+    return told
+
+
+# Where a passage stands, and its lines: parts of one long line stand at one place.
+_Shown = tuple[str, tuple[str, ...]]
+
+
+def _without(result: Mapping[str, Any], shown: Collection[_Shown]) -> Mapping[str, Any]:
+    passages = result["passages"]
+    repeated = [_shown(passage)[0] for passage in passages if _shown(passage) in shown]
+    if not repeated:
+        return result
+    fresh = [passage for passage in passages if _shown(passage) not in shown]
+    return {**result, "passages": fresh, "shown_above": repeated}
+
+
+def _has_passages(result: Any) -> bool:
+    passages = result.get("passages") if isinstance(result, dict) else None
+    return isinstance(passages, list) and bool(passages) and all(map(_has_lines, passages))
+
+
+def _shown(part: Mapping[str, Any]) -> _Shown:
+    start, count = part["start"], len(part["lines"])
+    span = f"{start}" if count <= 1 else f"{start}-{start + count - 1}"
+    return f"{_shown_path(part['path'])}:{span}", tuple(part["lines"])
 
 
 def _has_lines(part: Any) -> bool:

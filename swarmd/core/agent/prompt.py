@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from swarmd.core.agent.memory import said_of
-from swarmd.core.agent.numbered_lines import result_text
+from swarmd.core.agent.numbered_lines import once_each, result_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.exchange import (
     Exchange,
@@ -112,7 +112,7 @@ def _pieces(item: Mapping[str, Any]) -> Exchange:
         text = json.dumps({"moves": item["moves"]}, ensure_ascii=False)
         return [Piece("assistant", text, tuple(map(call_of_move, item["moves"])))]
     if "results" in item:
-        results = tuple(map(_result, item["results"]))
+        results = tuple(map(_result, once_each(item["results"], TEXT_SHOWN_MAX)))
         text = "\n".join(["results:", *(result.text for result in results)])
         return [Piece("user", text, results=results)]
     return _correction(item)

@@ -18,15 +18,9 @@ _NOT_HELD: Final = (
     "You do not hold this right. If your task needs it, `report` with `done` false: name it, and "
     "say what for."
 )
-_LEFT_OPEN: Final = (
-    "Not sent. `wait` for whom it names or end them with `govern`, mend what a check names, and "
-    "report again; or report with `done` false."
-)
 _HINTS: Final[Mapping[Rule, str]] = {
     Rule.PRIVILEGE_USE: _NOT_HELD,
     Rule.PRIVILEGE_REVOKED: _NOT_HELD,
-    Rule.TASK_OPEN: _LEFT_OPEN,
-    Rule.TASK_CHECKS: _LEFT_OPEN,
 }
 
 Result = Mapping[str, Any]
@@ -37,9 +31,10 @@ def done_result(move: Move) -> Result:
     return {**label_of(move), "ok": True, "detail": _DETAILS.get(type(move), _SENT)}
 
 
-def refused_result(move: Move, rule: Rule, detail: str) -> Result:
+def refused_result(move: Move, rule: Rule, detail: str, hint: str = "") -> Result:
+    """`hint`: what to do about it, where its rule does not say."""
     no = {**label_of(move), "ok": False, "rule": rule.value, "detail": detail}
-    hint = _HINTS.get(rule)
+    hint = hint or _HINTS.get(rule, "")
     return no | {"hint": hint} if hint else no
 
 

@@ -17,6 +17,7 @@ from swarmd.core.agent.prompt import listed, quoted, roles_text
 from swarmd.core.model.declarations import Declarations, Role
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR
+from swarmd.core.model.words import words_of
 
 ROOM_MESSAGES_MAX: Final = 60  # what a seat sees of this mission's part of the room
 
@@ -36,7 +37,7 @@ def call_text(
         *_charter_lines(call["charters"]),
         *_operator_lines(call),
         *_report_lines(call),
-        *_motion_lines(call),
+        *_motion_lines(call, room),
         *_room_lines(call, room),
         # Behind what all seats are told: only who decides what the motion says is shown them.
         *_child_report_lines(child_reports),
@@ -116,7 +117,7 @@ def _report_lines(call: Facts) -> Iterator[str]:
         cited = "".join(
             f"\n{what}: {report[what]}" for what in ("citations", "checks") if report.get(what)
         )
-        words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
+        words = words_of(report["text"])
         within = report.get("within")
         size = f"its beginning; {within} has worked from it" if within else f"{words:,} words"
         former = ", from before the board directed it" if report.get("is_before_directive") else ""
@@ -161,17 +162,29 @@ def _item_text(item: Facts, reported: Collection[str]) -> str:
 # --- the motion -------------------------------------------------------------------------------
 
 
-def _motion_lines(call: Facts) -> Iterator[str]:
+def _motion_lines(call: Facts, room: Sequence[Message]) -> Iterator[str]:
     if call["motion"]:
         motion = _written(call["motion"])
         yield f"motion {call['motion_number']}, proposed by {call['proposer']}:"
         yield quoted("motion", motion)
+    mark = ", on the motion before it was changed" if _is_changed(call, room) else ""
     silent = [one["seat"] for one in call["arguments"] if not one["text"]]
     if silent:  # only who consents needs no words
-        yield f"consented: {', '.join(silent)}"
+        yield f"consented{mark}: {', '.join(silent)}"
     for answer in call["arguments"]:
         if answer["text"]:
-            yield quoted("argument", f"{answer['seat']} ({answer['stance']}): {answer['text']}")
+            # A person's word goes before the board's, whatever became of the motion since.
+            stance = answer["stance"] + (mark if answer["seat"] != OPERATOR else "")
+            yield quoted("argument", f"{answer['seat']} ({stance}): {answer['text']}")
+
+
+def _is_changed(call: Facts, room: Sequence[Message]) -> bool:
+    """Whether its proposer has amended the motion since it was argued."""
+    number = call["motion_number"]
+    return any(
+        message.data.get("response") == "amend" and message.data.get("motion_number") == number
+        for message in room
+    )
 
 
 def _written(motion: Any) -> str:
@@ -294,20 +307,30 @@ def _amount(kind: str, amount: int) -> str:
 def _ask(call: Facts) -> str:
     if call["is_for_chair"]:
         return _SORT
-    if call["phase"] == "respond" and (call["motion"] or {}).get("motion") == "charter":
-        return f"{_ASK['respond']} {_ACCEPTS}"
-    is_answer = call["phase"] == "answer"
-    return _ANSWER_IN_ROOM if is_answer and not call["may_propose"] else _ASK[call["phase"]]
+    phase = call["phase"]
+    if phase == "answer" and not call["may_propose"]:
+        return _ANSWER_IN_ROOM
+    if phase == "review" and call["agenda"]:
+        return f"{_ASK[phase]} {_ON_AGENDA}"
+    if phase == "respond" and (call["motion"] or {}).get("motion") == "charter":
+        return f"{_ASK[phase]} {_ON_ACCEPTED}"
+    return _ASK[phase]
+
+
+_ON_AGENDA: Final = (
+    "It may be on what stands in the agenda, and answer several items: `act` takes `also`, "
+    "`charter` takes `replaces`."
+)
+
+_ON_ACCEPTED: Final = (
+    "Whoever is named in `accepts` has the argument go into each charter, word for word, beside "
+    "what the motion says."
+)
 
 
 _ANSWER_IN_ROOM: Final = (
     "An operator has spoken to the board. Answer now with `say` in the room `sob`. The board is "
     "at a motion; all who are called from now on are shown the word, its proposer among them."
-)
-
-_ACCEPTS: Final = (
-    "Whoever is named in `accepts` has the argument go into each charter, word for word, beside "
-    "what the motion says."
 )
 
 _SORT: Final = (
@@ -319,9 +342,8 @@ _SORT: Final = (
 _ASK: Final = {
     "propose": "Propose one motion: charter executives, or reject the mission with what is "
     "missing.",
-    "review": "Propose one motion on what was reported and on what stands in the agenda: deliver, "
-    "direct (send back), charter more, act (approve, deny, stop, fund, terminate …), wait, or "
-    "reject. One motion may answer several: `act` takes `also`, `charter` takes `replaces`.",
+    "review": "Propose one motion on what was reported: deliver, direct (send back), charter "
+    "more, act (approve, deny, fund, freeze, terminate …), wait, or reject.",
     "answer": "An operator has spoken to the board. Answer now with `say` in the room `sob`, or "
     "with the motion that does what the operator says.",
     "debate": "Answer the motion: `consent` if it may be carried as it stands, `argue` if it "

@@ -177,7 +177,7 @@ _SOURCES: Final[Mapping[str, str]] = {
     "file": "files",
     "tool": "results of functions",
     "outside": "text from outside the swarm",
-    "agent": "messages of agents that have read such text",
+    "agent": "messages of agents that have read files or text from outside the swarm",
 }
 
 

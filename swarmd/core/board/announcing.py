@@ -21,9 +21,10 @@ def excerpt(text: str, chars_max: int = EXCERPT_CHARS) -> str:
 
 
 def opened_line(proposed: Proposed) -> Announce:
+    """Without its reason, which its proposer has just said in the room."""
     number, seat, motion = proposed.motion_number, proposed.seat, proposed.motion
     return Announce(
-        (f"Motion {number}, proposed by {seat}: {motion.motion}, because {excerpt(motion.reason)}"),
+        f"Motion {number}, proposed by {seat}: {motion.motion}.",
         {"motion_number": number, "proposer": seat, "motion": motion.model_dump(mode="json")},
     )
 

@@ -32,7 +32,8 @@ class Check(BaseModel):
 
     kind: CheckKind = Field(
         description="`contains` `text`; `cites`: right citations; `metric`: the number after "
-        "`text`; `equal_across`: it is the same in all files of a folder; `file`: not empty"
+        "`text`; `equal_across`: it is the same in all files of a folder; `file`: not empty; "
+        "`words` do not count citations"
     )
     file: str = Field("", max_length=512, description="absent: the report")
     text: str = Field("", max_length=CHECK_TEXT_MAX)

@@ -12,6 +12,7 @@ from typing import Final
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.checks import Check, number_text
 from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
+from swarmd.core.model.words import words_of
 
 # A number as people and programs write it; a comma parts thousands.
 _NUMBER: Final = r"(-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d{1,3})?)"
@@ -78,7 +79,12 @@ def _no_file(check: Check, artefact: Artefact) -> str:
 
 
 def _words(check: Check, artefact: Artefact) -> str:
-    return _outside(check, len(artefact.text.split()), "words")
+    """With how many are to go, for whoever writes the text again counts no words by itself."""
+    found = words_of(artefact.text)
+    fault = _outside(check, found, "words")
+    if fault and check.most is not None and found > check.most:
+        return f"{fault}, {number_text(found - check.most)} too many"
+    return f"{fault}, {number_text((check.least or 0) - found)} too few" if fault else ""
 
 
 def _contains(check: Check, artefact: Artefact) -> str:

@@ -11,7 +11,14 @@ from typing import Final
 
 import anyio.to_thread
 
-from swarmd.core.agent.citations import Citation, Window, checked, citations_in, fault_of
+from swarmd.core.agent.citations import (
+    Citation,
+    Window,
+    checked,
+    citations_in,
+    common_in,
+    fault_of,
+)
 from swarmd.core.agent.final_report import Findings
 from swarmd.core.agent.turn import Acting, may_read
 from swarmd.core.model.checks import Check
@@ -68,7 +75,8 @@ class _Look:
         faults: dict[Citation, str] = {}
         for path, cited in by_path.items():
             lines = self._lines(path)
-            faults |= {one: fault_of(one, _window(one, lines)) for one in cited}
+            common = common_in(lines or ())
+            faults |= {one: fault_of(one, _window(one, lines, common)) for one in cited}
         return checked([faults[one] for one in listed])
 
     def _lines(self, path: str) -> Sequence[str] | None:
@@ -115,8 +123,10 @@ class _Fault:
     why: str
 
 
-def _window(citation: Citation, lines: Sequence[str] | None) -> Window | None:
+def _window(
+    citation: Citation, lines: Sequence[str] | None, common: frozenset[str]
+) -> Window | None:
     if lines is None:
         return None
     start, count = citation.window
-    return Window(start, lines[start - 1 : start - 1 + count], len(lines))
+    return Window(start, lines[start - 1 : start - 1 + count], len(lines), common)

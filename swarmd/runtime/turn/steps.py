@@ -16,6 +16,7 @@ import structlog
 from swarmd.core.agent import results
 from swarmd.core.agent.final_report import (
     Findings,
+    OpenEnds,
     at_work,
     handed_in,
     hands_in,
@@ -37,6 +38,7 @@ from swarmd.core.agent.turn import (
     with_briefing,
 )
 from swarmd.core.agent.waiting import AgentWait
+from swarmd.core.model.declarations import Role
 from swarmd.core.model.functions import FunctionCall
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Report, Spawn, Think
@@ -80,9 +82,8 @@ class TurnSteps:
 
     async def run(self) -> None:
         """Until the agent has nothing more to see, or has reported at a bound."""
-        role = self.world.declared.roles.get(self.acting.agent.role)
         try:
-            mind = await self.world.mind(role.model if role else "")
+            mind = await self.world.mind(self._role.model if self._role else "")
             used_up = ""
             while not used_up:
                 if not await self._do_moves(await self._think(mind)):
@@ -231,7 +232,7 @@ class TurnSteps:
         return results.sent_as_interim(move, open_ends.detail) if open_ends is not None else None
 
     def _given_back(
-        self, move: Report, findings: Findings, open_ends: Denied | None
+        self, move: Report, findings: Findings, open_ends: OpenEnds | None
     ) -> Mapping[str, Any] | None:
         """Why a final report is not sent now; nothing is given back at the bound of a turn."""
         if self._is_last:
@@ -240,7 +241,9 @@ class TurnSteps:
             self._reports_refused += 1
             if self._reports_refused > REPORTS_REFUSED_MAX:
                 return None
-            return self._refused(move, open_ends.rule, open_ends.detail)
+            may_govern = self._role is not None and "govern" in self._role.moves
+            hint = open_ends.hint(may_govern=may_govern)
+            return self._refused(move, open_ends.rule, open_ends.detail, hint)
         held = to_be_heard(self.unread())
         if held:
             return results.held_back(move, held)
@@ -249,26 +252,24 @@ class TurnSteps:
             return results.given_back(move, findings.citations)
         return None
 
-    def _open_ends(self, findings: Findings) -> Denied | None:
-        """Why the report cannot be final, all of it at once."""
-        names, are_red = at_work(self.acting, self._let_go), not are_green(findings.checks)
-        held = to_be_heard(self.unread()) if self._is_last else 0
-        said = [
-            f"at work: {', '.join(names)}" if names else "",
-            checks_text(findings.checks) if are_red else "",
-            f"unread messages: {held}" if held else "",
-        ]
-        if not any(said):
-            return None
-        rule = Rule.TASK_OPEN if names or held else Rule.TASK_CHECKS
-        return Denied(rule, "; ".join(filter(None, said)))
+    def _open_ends(self, findings: Findings) -> OpenEnds | None:
+        found = OpenEnds(
+            at_work(self.acting, self._let_go),
+            "" if are_green(findings.checks) else checks_text(findings.checks),
+            to_be_heard(self.unread()) if self._is_last else 0,
+        )
+        return found if found.detail else None
+
+    @property
+    def _role(self) -> Role | None:
+        return self.world.declared.roles.get(self.acting.agent.role)
 
     def _send_report(
         self,
         move: Report,
         outputs: Sequence[Output],
         findings: Findings,
-        open_ends: Denied | None,
+        open_ends: OpenEnds | None,
     ) -> None:
         said: dict[str, Any] = {}
         if findings.citations.text:
@@ -329,10 +330,10 @@ class TurnSteps:
         why = f"not called: the {limits.functions_max} function calls of this turn are used"
         return failure(call.function.name, why)
 
-    def _refused(self, move: Move, rule: Rule, detail: str) -> Mapping[str, Any]:
+    def _refused(self, move: Move, rule: Rule, detail: str, hint: str = "") -> Mapping[str, Any]:
         """As the model is told of it; the journal is, when the turn is committed."""
         self.gathered.refusals.note(rule, name_of(move), detail)
-        return results.refused_result(move, rule, detail)
+        return results.refused_result(move, rule, detail, hint)
 
 
 def _is_thought(moves: Sequence[Move]) -> bool:

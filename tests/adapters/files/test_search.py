@@ -16,6 +16,7 @@ from swarmd.adapters.files.passages import (
     FENCE,
     LINE_CHARS_MAX,
     PASSAGE_LINES_MAX,
+    is_bare_list,
     lines_of,
     parts_of,
     passages,
@@ -375,6 +376,30 @@ def test_the_best_passage_comes_first_and_what_shares_no_word_does_not_come() ->
     assert [(p.path, p.start) for p in found] == [("b.md", 1), ("a.md", 3)]
     assert found[0].lines == ("# Kill", "", "A kill is verified by its lease.")
     assert found[0].score >= found[1].score > 0
+
+
+def test_a_bare_list_of_names_comes_behind_what_says_something() -> None:
+    names = "\n".join(f"- `core/test_swans.py::test_a_swan_sings_{n}`" for n in range(4))
+    said = "A swan that is old sings at dusk, and nobody has heard it twice by the lake."
+    hits = Shelf({"laws.md": f"**Tests**\n{names}\n\n{said}\n"}).search("when does a swan sing?")
+    assert [hit.start for hit in hits] == [7, 1, 5]
+    assert [hit.start for hit in Shelf({"laws.md": names}).search("swan")] == [1], (
+        "it is still found"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_bare"),
+    [
+        (["**Tests**", "- `core/test_x.py::test_y`", ""], True),
+        (["## Files", "- src/a.md"], True),
+        (["- apples", "- pears"], False),
+        (["- `a_b` is a name"], False),
+        (["## core/test_x"], False),
+    ],
+)
+def test_what_is_a_bare_list_of_names(lines: list[str], is_bare: bool) -> None:
+    assert is_bare_list(lines) is is_bare
 
 
 def test_equal_passages_come_by_path_and_line() -> None:

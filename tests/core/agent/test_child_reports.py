@@ -73,8 +73,29 @@ def test_a_head_says_whose_it_is_whether_it_is_final_and_what_is_wrong_with_its_
 def test_a_long_report_is_cut_and_says_so() -> None:
     long = ChildReport("ann", DIG, report("a-9", "x" * 10_000))
     assert child_reports_text([long]) == (
-        "dig (a-9) to ann, done; the first 6,000 of 10,000 characters\n" + "x" * ROOM_CHARS
+        f"dig (a-9) to ann, done\n{'x' * ROOM_CHARS}\n[… cut after 6,000 of 10,000 characters]"
     )
+
+
+def test_a_cut_is_at_the_end_of_a_line_marked_there_and_says_where_the_whole_stands() -> None:
+    line = "Redis dies after three seconds (docs/redis.md:3)."
+    said = "\n".join([line] * 200)
+    files = ["work/reports/dig.md", "work/x.md"]
+    text = child_reports_text([ChildReport("ann", DIG, report("a-9", said, files=files))])
+    *shown, mark = text.split("\n")[1:]
+    assert set(shown) == {line}
+    assert mark == (
+        f"[… cut after {len(line) * 120 + 119:,} of {len(said):,} characters: the whole is in "
+        "work/reports/dig.md]"
+    )
+    prose = child_reports_text([ChildReport("ann", DIG, report("a-9", "several words " * 999))])
+    assert prose.split("\n")[1].endswith(("several", "words"))
+
+
+def test_what_a_short_report_leaves_is_the_others() -> None:
+    short, long = report("a-8", "short"), report("a-9", "x" * (ROOM_CHARS - 5))
+    text = child_reports_text([ChildReport("ann", ASK, short), ChildReport("ann", DIG, long)])
+    assert "cut" not in text
 
 
 @given(st.lists(st.integers(0, 3 * ROOM_CHARS), max_size=60))

@@ -13,6 +13,7 @@ from swarmd.core.agent.citations import (
     Window,
     checked,
     citations_in,
+    common_in,
     fault_of,
 )
 
@@ -26,10 +27,28 @@ FILE = [
 ]
 
 
-def fault(text: str) -> str:
+ORDERS = [
+    "| verb | target | does |",
+    "| --- | --- | --- |",
+    "| `thaw` | what was stopped | lifts that stop |",
+    "| `terminate` | an agent, a mission, `tier:N` | ends it and all below it |",
+    "| `cancel` | a mission | as `terminate` |",
+    "| `forget` | the id of a mission that has ended | its record is deleted |",
+    "| `fund` | an agent, a mission | tokens of what is free in the account above |",
+]
+WRAPPED = [
+    "The operator outranks the board, and the board outranks the agents: while an",
+    "override stands, nobody of a lower rank can change its right, task or spawn.",
+    "",
+    "- A privilege is a path.",
+]
+
+
+def fault(text: str, file: list[str] = FILE) -> str:
     (cited,) = citations_in(text)
     start, count = cited.window
-    return fault_of(cited, Window(start, FILE[start - 1 : start - 1 + count], len(FILE)))
+    lines = file[start - 1 : start - 1 + count]
+    return fault_of(cited, Window(start, lines, len(file), common_in(file)))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +88,40 @@ def test_a_citation_that_stands_there_is_right(text: str) -> None:
 def test_a_line_that_is_off_is_named_with_the_line_that_was_meant() -> None:
     said = fault("It expires after ten (redis.md:5).")
     assert said == "redis.md:5: no word of the claim stands there, but in line 4"
+
+
+def test_a_line_that_shares_one_word_is_wrong_where_another_near_it_has_the_claim() -> None:
+    said = fault("`forget` the record of a mission that has ended (a.md:4).", ORDERS)
+    assert said == "a.md:4: little of the claim stands there, and more of it in line 6"
+    assert fault("`forget` the record of a mission that has ended (a.md:6).", ORDERS) == ""
+    assert fault("`cancel` a mission (a.md:5).", ORDERS) == ""
+
+
+def test_words_of_many_lines_are_worth_less_than_the_others() -> None:
+    """`agent`, `mission` and `spent` are everywhere; what is claimed stands three lines below."""
+    file = [f"The agent of mission {n} has spent." for n in range(100, 140)]
+    file[20] = "Tokens for reserves expire at midnight."
+    claim = "Tokens for reserves expire at midnight, whatever an agent of a mission has spent"
+    said = fault(f"{claim} (a.md:18).", file)
+    assert said == "a.md:18: little of the claim stands there, and more of it in line 21"
+    assert fault(f"{claim} (a.md:21).", file) == ""
+
+
+def test_a_line_of_the_sentence_that_was_meant_is_right() -> None:
+    claim = "Nobody of a lower rank can change a task while an override stands"
+    assert fault(f"{claim} (a.md:1).", WRAPPED) == ""
+    assert fault(f"{claim} (a.md:2).", WRAPPED) == ""
+    table = [f"| {line.split(' ', 1)[0]} | {line}" for line in WRAPPED]
+    assert fault(f"{claim} (a.md:1).", table).endswith("more of it in line 2"), "rows are apart"
+
+
+def test_a_long_claim_of_which_little_stands_anywhere_near_is_not_judged() -> None:
+    claim = (
+        "With every file tried, nothing was lost but one key, which only the journal kept, of "
+        "sixty that were verified again after a restart of the same server (a.md:1)."
+    )
+    rows = ["| Redis 7.0 | verified |", "", "Only the last key of the journal is lost."]
+    assert fault(claim, rows) == ""
 
 
 def test_a_line_that_is_not_there_a_file_that_is_not_and_words_that_are_nowhere() -> None:

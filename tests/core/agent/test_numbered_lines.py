@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swarmd.core.agent.numbered_lines import result_text
+from swarmd.core.agent.numbered_lines import once_each, result_text
 from swarmd.core.agent.prompt import TEXT_SHOWN_MAX, exchange_of
 
 READ = {"function": "file/read", "ok": True}
@@ -94,3 +94,33 @@ def test_each_of_several_results_is_cut_alone() -> None:
         assert "go on with start=" in result.text
         assert len(result.text) <= TEXT_SHOWN_MAX + 20
     assert piece.text.count("go on with start=") == 2
+
+
+def found(*passages: dict[str, Any]) -> dict[str, Any]:
+    return {"function": "file/search", "ok": True, "passages": list(passages)}
+
+
+def passage(start: int, *lines: str, path: str = "docs/a.md") -> dict[str, Any]:
+    return {"path": path, "start": start, "lines": list(lines), "under": ""}
+
+
+def test_a_passage_stands_once_in_the_results_of_one_answer() -> None:
+    one, two, other = passage(7, "swans", "sing"), passage(9, "at dusk"), passage(1, "geese")
+    results = [found(one, two), read(1, ["x"], 1), found(two, other, one), found(one)]
+    (piece,) = exchange_of([{"results": results}])
+    assert piece.text.count("7| swans") == 1
+    assert piece.text.count("9| at dusk") == 1
+    assert "1| geese" in piece.text
+    assert '"shown_above": ["docs/a.md:9", "docs/a.md:7-8"]' in piece.text
+    assert '"shown_above": ["docs/a.md:7-8"]' in piece.results[3].text
+
+
+def test_parts_of_one_long_line_are_not_taken_for_each_other() -> None:
+    results = [found(passage(1, "begins")), found(passage(1, "goes on"))]
+    assert once_each(results, 1_000) == results
+
+
+def test_what_may_have_been_cut_is_shown_again() -> None:
+    long, short = passage(1, "x" * 900), passage(9, "dusk")
+    again = once_each([found(long, short), found(short)], 1_000)[1]
+    assert again == found(short)

@@ -19,9 +19,10 @@ from swarmd.core.agent.seat_prompt import (
     persona_of_seat,
     reads_child_reports,
 )
+from swarmd.core.model.actions import verbs_of
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import SEAT_MOVES
-from swarmd.core.model.names import AgentId, MissionId
+from swarmd.core.model.names import AgentId, Authority, MissionId
 from swarmd.ports.models import Call
 from tests.core.agent.test_child_reports import REPORTS
 from tests.core.swarm_builder import SEATS, declarations
@@ -136,6 +137,41 @@ def test_the_proposer_sees_every_argument_with_its_stance() -> None:
     assert "gandhi (argue): name the files" in text
     assert "consented: stark" in text
     assert text.count("<argument>") == 1, "who only consents has said nothing to quote"
+
+
+def test_what_was_argued_before_the_motion_was_changed_is_marked() -> None:
+    arguments = (
+        {"seat": "gandhi", "stance": "argue", "text": "name the files"},
+        {"seat": "operator", "stance": "argue", "text": "at most 60 words"},
+        {"seat": "stark", "stance": "consent", "text": ""},
+    )
+    voting = replace(REVIEW, phase="vote", motion=MOTION, arguments=arguments)
+    facts = {"motion_number": 2, "response": "amend"}
+    amended = said(Kind.NOTICE, "Motion 2: picard amends it", "clerk", **facts)
+    text = told(voting, amended)
+    assert "gandhi (argue, on the motion before it was changed): name the files" in text
+    assert "consented, on the motion before it was changed: stark" in text
+    assert "operator (argue): at most 60 words" in text, "a person's word stands"
+    kept = said(Kind.NOTICE, "kept", "clerk", **(facts | {"response": "keep"}))
+    other = said(Kind.NOTICE, "amended", "clerk", **(facts | {"motion_number": 1}))
+    assert "before it was changed" not in told(voting, kept, other)
+
+
+def test_a_seat_is_asked_for_no_verb_that_there_is_not_and_of_no_agenda_that_is_empty() -> None:
+    asked = told(REVIEW).rpartition("phase: ")[2]
+    named = asked.partition("act (")[2].partition(" …")[0].split(", ")
+    assert set(named) <= set(verbs_of(Authority.BOARD))
+    assert "agenda" not in asked
+    item = {"kind": "blocker", "name": "ann", "agent": "a-1", "since": "now", "can": "wait"}
+    assert (
+        "agenda" in told(replace(REVIEW, agenda=({**item, "what": "x"},))).rpartition("phase: ")[2]
+    )
+
+
+def test_only_of_charters_a_proposer_is_told_that_arguments_go_into_them() -> None:
+    deliver = replace(REVIEW, phase="respond", motion=MOTION)
+    assert "`accepts`" not in told(deliver)
+    assert "`accepts`" in told(replace(deliver, motion={"motion": "charter"}))
 
 
 def test_what_the_call_has_is_not_shown_once_more_from_the_room() -> None:

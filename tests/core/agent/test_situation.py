@@ -57,6 +57,11 @@ def test_a_situation_names_who_it_is_whom_it_knows_and_what_it_has() -> None:
     assert "supervisor" not in told, "that is the program"
 
 
+def test_what_others_have_read_is_named_in_full() -> None:
+    told = replace(_situation(), taint=["agent"]).to_text()
+    assert "messages of agents that have read files or text from outside the swarm: text" in told
+
+
 def test_what_an_agent_has_for_good_is_told_apart_from_what_changes() -> None:
     situation = _situation()
     lasting = situation.lasting_text()

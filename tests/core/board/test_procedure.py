@@ -219,7 +219,7 @@ def test_a_carried_motion_is_announced_with_each_vote_and_handed_to_the_supervis
     board.propose(CHARTER)
     (line,) = found(Announce, board.effects)
     assert line.data["motion"] == CHARTER.model_dump(mode="json")
-    assert line.text == "Motion 1, proposed by socrates: charter, because somebody must read"
+    assert line.text == "Motion 1, proposed by socrates: charter."
     board.debate()
     board.vote("yes", "no", "yes")
     board.wait_for_silence()

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from swarmd.core.model.checks import Check
 from swarmd.core.model.records import NO_CITATIONS, Citations
+from swarmd.core.model.words import words_of
 from swarmd.core.tasks.checking import (
     UNEQUAL_SHOWN,
     Artefact,
@@ -36,8 +37,8 @@ def of_report(text: str, citations: Citations = NO_CITATIONS) -> Evidence:
 @pytest.mark.parametrize(
     ("check", "good", "bad", "fault"),
     [
-        (Check(kind="words", least=2, most=3), "one two three", "one", "found 1 words"),
-        (Check(kind="words", most=2), "one two", "one two three", "found 3 words"),
+        (Check(kind="words", least=2, most=3), "one two three", "one", "found 1 words, 1 too few"),
+        (Check(kind="words", most=2), "one two", "one two three", "found 3 words, 1 too many"),
         (Check(kind="contains", text="a  Quorum"), "it is A\nquorum", "quorums", "found 0 times"),
         (Check(kind="contains", text="x", most=0), "clean", "an x", "found 1 times"),
         (Check(kind="metric", text="rate", most=5), "Rate: **4.5** ms", "rate 6", "found 6"),
@@ -49,6 +50,13 @@ def test_a_check_of_the_report_takes_one_and_says_what_is_wrong_with_the_other(
 ) -> None:
     assert fault_of(check, of_report(good)) == ""
     assert fault in fault_of(check, of_report(bad))
+
+
+def test_words_are_counted_without_citations_and_as_a_reports_head_counts_them() -> None:
+    text = "Leases last ten seconds (docs/redis.md:54, docs/a.md:3-5) – then they end. [x.md:9]"
+    assert words_of(text) == 7
+    assert fault_of(Check(kind="words", most=7), of_report(text)) == ""
+    assert fault_of(Check(kind="words", most=6), of_report(text)) == "found 7 words, 1 too many"
 
 
 def test_citations_are_enough_and_none_is_wrong() -> None:
