@@ -164,6 +164,20 @@ def test_a_file_of_one_long_line_is_checked_to_its_end(files: Workspace) -> None
     assert [sent.data["done"] for sent in reports] == [True]
 
 
+def test_json_that_does_not_fit_is_told_with_its_place_and_mended(files: Workspace) -> None:
+    schema = '{"type": "object", "required": ["quorum"]}'
+    checks = ({"kind": "schema", "text": schema, "file": "work/a.json"},)
+    script = [
+        answer(use("file/write", path="work/a.json", text='{"size": 4}'), DONE, step=0),
+        answer(use("file/write", path="work/a.json", text='{"quorum": 4}'), step=1),
+        answer(DONE),
+    ]
+    reports, requests, seen = checked_turn(script, checks, files)
+    assert "$.quorum is missing" in str(seen.prompts[1])
+    assert [sent.data["done"] for sent in reports] == [True]
+    assert requests[-1].data["checks"] == [[f"schema in work/a.json {schema}", ""]]
+
+
 @dataclass(slots=True)
 class Counting:
     """Files that count how often one is read whole."""

@@ -204,6 +204,8 @@ def _checks_say(charter: Charter) -> Denied | None:
     """Checks that take anything would accept work that nobody has done."""
     taken = vacuous(charter.checks)
     detail = f"its checks would also take {taken}: add `contains`, `cites` or `metric`"
+    if any(check.kind == "schema" for check in charter.checks):
+        detail += ", or `required` and `minItems` to a schema"
     return Denied(Rule.SPAWN_CHECKS, detail) if taken else None
 
 
