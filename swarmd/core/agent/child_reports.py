@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from swarmd.core.model.kpis import kpis_of, kpis_text
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.records import Citations, checks_of, checks_text
@@ -41,6 +42,8 @@ class ChildReport:
             head += f"; citations: {cited}"
         if checks := checks_text(checks_of(self.message.data)):
             head += f"; {checks}"
+        if kpis := kpis_text(kpis_of(self.message.data)):
+            head += f"; KPIs: {kpis}"
         if len(said) <= chars_max:
             return f"{head}\n{said}"
         return f"{head}; the first {chars_max:,} of {len(said):,} characters\n{said[:chars_max]}"

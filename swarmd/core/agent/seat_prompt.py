@@ -114,7 +114,9 @@ def _report_lines(call: Facts) -> Iterator[str]:
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
         cited = "".join(
-            f"\n{what}: {report[what]}" for what in ("citations", "checks") if report.get(what)
+            f"\n{what}: {report[what]}"
+            for what in ("citations", "checks", "kpis")
+            if report.get(what)
         )
         words = sum(any(map(str.isalnum, word)) for word in report["text"].split())
         head = f"{report['agent']} {report['name']} ({words:,} words)"

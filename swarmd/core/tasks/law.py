@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.kpis import KpiResult
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, MissionId, TaskState
 from swarmd.core.model.records import CheckResult, Task, checks_text
@@ -50,6 +51,7 @@ def hand_in(draft: Draft, agent: Agent, request: HandInRequest) -> Denied | None
         digest=request.digest,
         result=request.result,
         checks=results,
+        kpis=tuple(KpiResult(*row) for row in request.kpis),
         at=draft.stamp,
     )
     _put(draft, agent.mission, task)

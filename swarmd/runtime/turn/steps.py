@@ -17,6 +17,7 @@ from swarmd.core.agent import results
 from swarmd.core.agent.final_report import (
     Findings,
     at_work,
+    counts_of,
     handed_in,
     hands_in,
     let_go,
@@ -38,11 +39,13 @@ from swarmd.core.agent.turn import (
 )
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.functions import FunctionCall
+from swarmd.core.model.kpis import KpiResult, kpi_rows, measured
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Report, Spawn, Think
 from swarmd.core.model.provenance import of_results, refuse_outward
 from swarmd.core.model.records import checks_text
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.timings import epoch_of
 from swarmd.core.tasks.checking import are_green
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import LOST, Used
@@ -270,17 +273,31 @@ class TurnSteps:
         findings: Findings,
         open_ends: Denied | None,
     ) -> None:
+        findings = replace(findings, kpis=self._measured(move, findings))
         said: dict[str, Any] = {}
         if findings.citations.text:
             said["citations"] = asdict(findings.citations)
         if findings.checks:
             said["checks"] = [(one.check, one.fault) for one in findings.checks]
+        if findings.kpis:
+            said["kpis"] = kpi_rows(findings.kpis)
         if open_ends is not None:
             said |= {"done": False, "open": open_ends.detail}
         for channel, message in outputs:
             self.gathered.say((channel, replace(message, data={**message.data, **said})))
         if move.done and open_ends is None:
             self.gathered.say(handed_in(self.acting, move, findings))
+
+    def _measured(self, move: Report, findings: Findings) -> tuple[KpiResult, ...]:
+        """The KPIs of its charter, or of its role, on a final report as it is sent."""
+        agent, role = self.acting.agent, self.world.declared.roles.get(self.acting.agent.role)
+        kpis = (agent.charter.kpis if agent.charter else ()) or (role.kpis if role else ())
+        if not (move.done and kpis):
+            return ()
+        seconds = epoch_of(self.world.stamp()) - epoch_of(agent.created)
+        has_files = self.world.files is not None
+        spent = self.journal.spent
+        return measured(kpis, counts_of(move, findings, spent, seconds, has_files=has_files))
 
     async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:
         """Call a function; what is to be known of it beforehand, its row says."""
