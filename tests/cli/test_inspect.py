@@ -193,6 +193,17 @@ def test_what_waits_for_permission_is_listed(capsys: pytest.CaptureFixture[str])
     ]
 
 
+def test_a_result_that_waits_is_listed_with_what_a_person_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = {"requester": "a-1", "request": {"type": "hand_in", "result": "It is four."}}
+    facts = {"needs": 3, "action": asked, "facts": {"why": 'person "May it go out?"'}}
+    reader = MemoryReader(SWARM, waiting={"p-1": facts})
+    [found] = value(capsys, approvals.approvals, reader)["approvals"]
+    assert (found["needs"], found["requester"]) == ("operator", "a-1")
+    assert found["what"] == 'person "May it go out?": It is four.'
+
+
 # --- following --------------------------------------------------------------------------------
 
 

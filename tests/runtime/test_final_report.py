@@ -242,6 +242,24 @@ def test_a_check_reads_what_its_author_may_read_and_no_more(
     assert fault in result.fault
 
 
+def test_what_a_person_is_asked_is_handed_in_and_its_report_is_interim_until_then(
+    files: Workspace,
+) -> None:
+    person = {"kind": "person", "text": "May this be published?"}
+    reports, requests, seen = checked_turn([answer(DONE)], (*CHECKS, person), files)
+    question = 'person "May this be published?"'
+    assert question in str(seen.prompts[0])
+    [sent] = reports
+    assert (sent.data["done"], sent.data["open"]) == (False, question)
+    [request] = requests
+    assert request.data["checks"] == sent.data["checks"]
+    assert [row[0] for row in sent.data["checks"]] == ['contains "quorum"', "words at least 3"]
+    red = [answer(report("no answer here", done=True))]
+    reports, requests, _ = checked_turn(red, (*CHECKS, person), files)
+    assert [sent.data["done"] for sent in reports] == [False]
+    assert "hand_in" not in types(requests), "a person is not asked about what is red"
+
+
 # --- KPIs -----------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ at the bound of a turn sent as an interim one that says what is open.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from swarmd.core.agent.turn import Acting, Output
 from swarmd.core.model.channels import REQUESTS
@@ -32,6 +33,14 @@ class Findings:
     checks: tuple[CheckResult, ...] = ()
     digest: str = ""
     kpis: tuple[KpiResult, ...] = ()
+
+    def beside(self) -> dict[str, Any]:
+        """What stands in the report's data; of nothing nothing is said."""
+        return {
+            **({"citations": asdict(self.citations)} if self.citations.text else {}),
+            **({"checks": [(one.check, one.fault) for one in self.checks]} if self.checks else {}),
+            **({"kpis": kpi_rows(self.kpis)} if self.kpis else {}),
+        }
 
 
 def let_go(moves: Sequence[Move]) -> set[str]:

@@ -16,7 +16,9 @@ from swarmd.core.model.json_schema import Schema, schema_of
 CHECKS_MAX: Final = 12  # of one charter: each may be a read of a file
 CHECK_TEXT_MAX: Final = 1_000  # characters: a phrase or a schema, which stands in each call
 
-CheckKind = Literal["file", "words", "contains", "cites", "schema", "metric", "equal_across"]
+CheckKind = Literal[
+    "file", "words", "contains", "cites", "schema", "metric", "equal_across", "person"
+]
 
 
 def number_text(number: float) -> str:
@@ -35,7 +37,7 @@ class Check(BaseModel):
     kind: CheckKind = Field(
         description="`contains` `text`; `cites`: right citations; `schema`: fits JSON Schema "
         "`text`; `metric`: the number after `text`; `equal_across`: the same in all files of a "
-        "folder; `file`: not empty"
+        "folder; `file`: not empty; `person`: says yes to `text`"
     )
     file: str = Field("", max_length=512, description="absent: the report")
     text: str = Field("", max_length=CHECK_TEXT_MAX)
@@ -50,6 +52,11 @@ class Check(BaseModel):
         if self.least is not None and self.most is not None and self.least > self.most:
             raise ValueError("`least` is more than `most`")
         return self
+
+    @property
+    def is_looked_up(self) -> bool:
+        """By the runtime, in what is handed in. A person is asked by the supervisor then."""
+        return self.kind != "person"
 
     @property
     def json_schema(self) -> Schema:
@@ -99,4 +106,5 @@ _NEEDS: Final[Mapping[str, Callable[[Check], str]]] = {
     "schema": _schema_of,
     "metric": lambda check: _text_of(check) or _bound_of(check),
     "equal_across": lambda check: _text_of(check) or _file_of(check),
+    "person": _text_of,
 }

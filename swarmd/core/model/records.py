@@ -184,6 +184,7 @@ class Approval:
     is_put: bool = False  # the board was called about it
     answer: Literal["", "approved", "denied", "expired"] = ""
     answered_by: str = ""
+    reason: str = ""  # of who answered
     order: str = ""  # the operator's order that answered it
 
     def called(self) -> Approval:

@@ -283,6 +283,8 @@ def approval_record(approval: Approval) -> Record:
         "answer": approval.answer,
         "by": approval.answered_by,
         "order": approval.order,
+        # The digest of one without is what a former release made it.
+        **({"reason": approval.reason} if approval.reason else {}),
     }
 
 

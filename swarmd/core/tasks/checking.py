@@ -58,8 +58,12 @@ class Evidence:
 
 
 def results_of(checks: Iterable[Check], evidence: Evidence) -> tuple[CheckResult, ...]:
-    """Of each check in its order: empty fault where it holds."""
-    return tuple(CheckResult(check.text_form, _fault_of(check, evidence)) for check in checks)
+    """Of each that is looked up, in its order: empty fault where it holds."""
+    return tuple(
+        CheckResult(check.text_form, _fault_of(check, evidence))
+        for check in checks
+        if check.is_looked_up
+    )
 
 
 def are_green(results: Iterable[CheckResult]) -> bool:
@@ -67,6 +71,8 @@ def are_green(results: Iterable[CheckResult]) -> bool:
 
 
 def _fault_of(check: Check, evidence: Evidence) -> str:
+    if not check.is_looked_up:
+        return "nobody has answered"
     if check.kind == "equal_across":
         return _unequal(check, evidence.folders.get(check.file, {}))
     artefact = evidence.files[check.file] if check.file else evidence.report

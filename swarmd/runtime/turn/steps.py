@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
@@ -39,7 +39,7 @@ from swarmd.core.agent.turn import (
 )
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.functions import FunctionCall
-from swarmd.core.model.kpis import KpiResult, kpi_rows, measured
+from swarmd.core.model.kpis import KpiResult, measured
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Report, Spawn, Think
 from swarmd.core.model.provenance import of_results, refuse_outward
@@ -47,6 +47,7 @@ from swarmd.core.model.records import checks_text
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.timings import epoch_of
 from swarmd.core.tasks.checking import are_green
+from swarmd.core.tasks.law import asked_of_a_person
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import LOST, Used
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
@@ -274,15 +275,12 @@ class TurnSteps:
         open_ends: Denied | None,
     ) -> None:
         findings = replace(findings, kpis=self._measured(move, findings))
-        said: dict[str, Any] = {}
-        if findings.citations.text:
-            said["citations"] = asdict(findings.citations)
-        if findings.checks:
-            said["checks"] = [(one.check, one.fault) for one in findings.checks]
-        if findings.kpis:
-            said["kpis"] = kpi_rows(findings.kpis)
+        said = findings.beside()
         if open_ends is not None:
             said |= {"done": False, "open": open_ends.detail}
+        elif move.done and (asked := asked_of_a_person(self.acting.agent)):
+            # It is final when a person has said yes to it.
+            said |= {"done": False, "open": "; ".join(check.text_form for check in asked)}
         for channel, message in outputs:
             self.gathered.say((channel, replace(message, data={**message.data, **said})))
         if move.done and open_ends is None:

@@ -108,6 +108,7 @@ def test_json_has_the_form_that_a_charter_gives_it() -> None:
         {"kind": "words", "least": 3, "most": 2},
         {"kind": "judge", "text": "is it good?"},
         {"kind": "words", "least": 1, "more": 2},
+        {"kind": "person"},
         {"kind": "schema"},
         {"kind": "schema", "text": "array"},
     ],
@@ -144,6 +145,8 @@ def test_what_is_checked_has_another_digest_when_any_of_it_changes() -> None:
         ([Check(kind="words", least=200), Check(kind="cites", least=1)], ""),
         ([Check(kind="metric", text="hit rate", least=0)], ""),
         ([Check(kind="equal_across", file="work/r", text="total")], ""),
+        ([Check(kind="person", text="Is it good?")], ""),
+        ([Check(kind="words", least=9), Check(kind="person", text="Is it good?")], ""),
     ],
 )
 def test_a_set_that_takes_what_nobody_has_worked_on_is_named(
