@@ -108,17 +108,23 @@ def test_a_stop_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_task_of_an_agent_is_told_with_its_checks(capsys: pytest.CaptureFixture[str]) -> None:
     checks = '[["words at least 3", ""], ["cites at least 1", "found 0 citations"]]'
-    task = {"state": "rejected", "reason": "cite it", "digest": "d", "checks": checks}
-    reader = MemoryReader(SWARM, tasks={"a-1": task, "a-3": {"state": "accepted", "checks": "?"}})
+    kpis = '[["words <= 900", 1204, false], ["calls <= 9", 8, true]]'
+    task = {"state": "rejected", "reason": "cite it", "checks": checks, "kpis": kpis}
+    reader = MemoryReader(
+        SWARM, tasks={"a-1": task, "a-3": {"state": "accepted", "checks": "?", "kpis": "?"}}
+    )
     assert inspect.inspect(sight(reader), "a-1") == Exit.DONE
     told = capsys.readouterr().out
     assert "task: rejected: cite it" in told
     assert "  green  words at least 3\n" in told
     assert "  red  cites at least 1  found 0 citations\n" in told
+    assert "  kpi    words <= 900: 1,204, missed\n" in told
+    assert "  kpi    calls <= 9: 8\n" in told
     assert inspect.inspect(sight(reader), "a-3") == Exit.DONE
     assert "task: accepted\n" in capsys.readouterr().out
     found = value(capsys, lambda s: inspect.inspect(s, "a-1"), reader)["agent"]
     assert found["task"]["checks"][1] == ["cites at least 1", "found 0 citations"]
+    assert found["task"]["kpis"] == [["words <= 900", 1204, False], ["calls <= 9", 8, True]]
 
 
 def test_a_mission_is_inspected_with_its_agents(capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +191,17 @@ def test_what_waits_for_permission_is_listed(capsys: pytest.CaptureFixture[str])
     assert [(one["id"], one["expires"]) for one in found["approvals"]] == [
         ("p-1", "1970-01-01T00:00:02Z")
     ]
+
+
+def test_a_result_that_waits_is_listed_with_what_a_person_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = {"requester": "a-1", "request": {"type": "hand_in", "result": "It is four."}}
+    facts = {"needs": 3, "action": asked, "facts": {"why": 'person "May it go out?"'}}
+    reader = MemoryReader(SWARM, waiting={"p-1": facts})
+    [found] = value(capsys, approvals.approvals, reader)["approvals"]
+    assert (found["needs"], found["requester"]) == ("operator", "a-1")
+    assert found["what"] == 'person "May it go out?": It is four.'
 
 
 # --- following --------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from tests.runtime.test_steps import (
     spawn,
 )
 from tests.runtime.test_worker import (
+    DECLARED,
     MISSION,
     Lineage,
     at_work,
@@ -104,12 +105,21 @@ def test_a_final_report_with_nothing_open_is_handed_in_with_the_digest_of_what_i
 
 
 def checked_turn(
-    script: Sequence[Mapping[str, Any]], checks: tuple[Mapping[str, Any], ...], files: Workspace
+    script: Sequence[Mapping[str, Any]],
+    checks: tuple[Mapping[str, Any], ...],
+    files: Workspace | None,
+    kpis: tuple[str, ...] = (),
 ) -> tuple[list[Any], list[Any], Seen]:
     async def test() -> tuple[list[Any], list[Any], Seen]:
         async with stored() as store:
             charter = Charter.model_validate(
-                {"role": "executive", "name": "a-1", "task": "Answer.", "checks": checks}
+                {
+                    "role": "executive",
+                    "name": "a-1",
+                    "task": "Answer.",
+                    "checks": checks,
+                    "kpis": kpis,
+                }
             )
             agent = replace(executive(A1), privileges=(*FREE, "file/**"), charter=charter)
             await Lineage(store).found(agent)
@@ -170,6 +180,20 @@ def test_a_file_of_one_long_line_is_checked_to_its_end(files: Workspace) -> None
     assert [sent.data["done"] for sent in reports] == [True]
 
 
+def test_json_that_does_not_fit_is_told_with_its_place_and_mended(files: Workspace) -> None:
+    schema = '{"type": "object", "required": ["quorum"]}'
+    checks = ({"kind": "schema", "text": schema, "file": "work/a.json"},)
+    script = [
+        answer(use("file/write", path="work/a.json", text='{"size": 4}'), DONE, step=0),
+        answer(use("file/write", path="work/a.json", text='{"quorum": 4}'), step=1),
+        answer(DONE),
+    ]
+    reports, requests, seen = checked_turn(script, checks, files)
+    assert "$.quorum is missing" in str(seen.prompts[1])
+    assert [sent.data["done"] for sent in reports] == [True]
+    assert requests[-1].data["checks"] == [[f"schema in work/a.json {schema}", ""]]
+
+
 @dataclass(slots=True)
 class Counting:
     """Files that count how often one is read whole."""
@@ -222,6 +246,68 @@ def test_a_check_reads_what_its_author_may_read_and_no_more(
     files.write(MISSION, "work/mine/long.md", "é" * (ARTEFACT_CHARS_MAX + 1))
     [result] = looked_up(files, "x", {"kind": "contains", "text": "quorum", "file": path}).checks
     assert fault in result.fault
+
+
+def test_what_a_person_is_asked_is_handed_in_and_its_report_is_interim_until_then(
+    files: Workspace,
+) -> None:
+    person = {"kind": "person", "text": "May this be published?"}
+    reports, requests, seen = checked_turn([answer(DONE)], (*CHECKS, person), files)
+    question = 'person "May this be published?"'
+    assert question in str(seen.prompts[0])
+    [sent] = reports
+    assert (sent.data["done"], sent.data["open"]) == (False, question)
+    [request] = requests
+    assert request.data["checks"] == sent.data["checks"]
+    assert [row[0] for row in sent.data["checks"]] == ['contains "quorum"', "words at least 3"]
+    red = [answer(report("no answer here", done=True))]
+    reports, requests, _ = checked_turn(red, (*CHECKS, person), files)
+    assert [sent.data["done"] for sent in reports] == [False]
+    assert "hand_in" not in types(requests), "a person is not asked about what is red"
+
+
+# --- KPIs -----------------------------------------------------------------------------------------
+
+
+def test_kpis_with_a_number_stand_beside_the_report_and_what_is_handed_in(files: Workspace) -> None:
+    files.write(MISSION, "work/a.md", "the quorum is four")
+    kpis = (
+        "words <= 2",
+        "lines = 1",
+        "citations >= 1",
+        "files >= 1",
+        "calls <= 1",
+        "tokens <= 40",
+        "seconds < 1",
+        "few words",
+    )
+    said = {**report("the quorum is four work/a.md:1", done=True), "files": ["work/a.md"]}
+    script = [answer(report("no", done=True), step=0), answer(said)]
+    reports, requests, _ = checked_turn(script, CHECKS, files, kpis)
+    [sent] = reports
+    seconds = sent.data["kpis"].pop(-1)
+    assert sent.data["kpis"] == [
+        ["words <= 2", 5, False],
+        ["lines = 1", 1, True],
+        ["citations >= 1", 1, True],
+        ["files >= 1", 1, True],
+        ["calls <= 1", 2, False],
+        ["tokens <= 40", 40, True],
+    ]
+    assert (seconds[0], seconds[2]) == ("seconds < 1", False)
+    assert requests[-1].data["kpis"] == [*sent.data["kpis"], seconds]
+    assert sent.data["done"], "a KPI that is missed holds nothing up"
+
+
+def test_kpis_of_the_role_are_measured_where_a_charter_has_none_and_interim_reports_have_none() -> (
+    None
+):
+    role = DECLARED.roles["executive"].model_copy(update={"kpis": ("citations >= 1", "words < 9")})
+    declared = replace(DECLARED, roles={**DECLARED.roles, "executive": role})
+    [sent] = in_a_turn([answer(DONE)], declared).reports
+    assert sent.data["kpis"] == [["words < 9", 4, True]], "without files nobody counts citations"
+    [sent] = in_a_turn([answer(report("not yet"))], declared).reports
+    assert "kpis" not in sent.data
 
 
 # --- mail that nobody has read --------------------------------------------------------------------

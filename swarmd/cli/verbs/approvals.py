@@ -64,7 +64,7 @@ def _approval_value(id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         "rule": facts.get("rule", ""),
         "requester": action.get("requester", ""),
         "mission": action.get("mission", ""),
-        "what": _what(action.get("request") or {}),
+        "what": _what(action.get("request") or {}, facts.get("facts") or {}),
         "at": stamped(facts.get("at")),
         "expires": stamped(facts.get("expires")),
         "digest": facts.get("digest", ""),
@@ -72,7 +72,7 @@ def _approval_value(id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _what(request: Mapping[str, Any]) -> str:
+def _what(request: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """One line for a person, the requester's words last."""
     match request.get("type"):
         case "spawn":
@@ -83,6 +83,8 @@ def _what(request: Mapping[str, Any]) -> str:
                 f"motion {request.get('number')}: "
                 f"{json.dumps(request.get('motion'), ensure_ascii=False)}"
             )
+        case "hand_in":
+            return f"{facts.get('why')}: {request.get('result')}"
         case _:
             wished = request.get("act") or {}
             return " ".join(

@@ -14,6 +14,7 @@ from swarmd.cli.render.tables import account_lines, exact_amount, stop_words
 from swarmd.cli.render.text import Ink, plain
 from swarmd.cli.session import Sight, now
 from swarmd.cli.verbs.overview import read_spending
+from swarmd.core.model.kpis import KpiResult, kpi_rows, kpis_of
 from swarmd.core.model.names import SOB, AgentId, MissionId
 from swarmd.core.model.privileges import Revocation, Right, live_holding
 from swarmd.core.queries.snapshot import NO_ACCOUNT, AccountView, AgentView, MissionView
@@ -132,7 +133,7 @@ def _agent_value(whole: _Whole) -> dict[str, Any]:
         "positions": dict(inner.positions),
         "turn": inner.turn,
         "steps": {"begun": inner.steps_begun, "ended": inner.steps_ended},
-        "task": {**inner.task, "checks": read_checks(inner.task)} if inner.task else {},
+        "task": _task_value(inner.task) if inner.task else {},
     }
 
 
@@ -154,7 +155,7 @@ def _agent_lines(whole: _Whole, ink: Ink) -> list[str]:
 
 
 def _task_lines(task: Mapping[str, str]) -> list[str]:
-    """In which state its charter is, and which checks held when it was last handed in."""
+    """In which state its charter is, and its checks and KPIs when it was last handed in."""
     if not task:
         return []
     state = task.get("state", "").replace("_", " ")
@@ -162,7 +163,12 @@ def _task_lines(task: Mapping[str, str]) -> list[str]:
     checks = [
         f"{'red' if fault else 'green'}  {check}  {fault}" for check, fault in read_checks(task)
     ]
-    return [plain(f"task: {state}{why}"), *(plain(f"  {line}".rstrip()) for line in checks)]
+    kpis = [f"kpi    {one.text}" for one in read_kpis(task)]
+    return [plain(f"task: {state}{why}"), *(plain(f"  {line}".rstrip()) for line in checks + kpis)]
+
+
+def _task_value(task: Mapping[str, str]) -> dict[str, Any]:
+    return {**task, "checks": read_checks(task), "kpis": kpi_rows(read_kpis(task))}
 
 
 def read_checks(task: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -172,6 +178,14 @@ def read_checks(task: Mapping[str, str]) -> list[tuple[str, str]]:
         return [(str(check), str(fault)) for check, fault in rows]
     except (ValueError, TypeError):
         return []
+
+
+def read_kpis(task: Mapping[str, str]) -> tuple[KpiResult, ...]:
+    """As they were measured when it was last handed in; none of what is not such a list."""
+    try:
+        return kpis_of({"kpis": json.loads(task.get("kpis") or "[]")})
+    except ValueError:
+        return ()
 
 
 def _turn_lines(inner: Inner) -> list[str]:

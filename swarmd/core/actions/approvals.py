@@ -19,6 +19,7 @@ from typing import Any, Final
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
+from swarmd.core.model.charter import LINE_CHARS_MAX
 from swarmd.core.model.consequences import Consequence
 from swarmd.core.model.declarations import Limits, Role
 from swarmd.core.model.entries import entry
@@ -312,14 +313,23 @@ def refer(draft: Draft, ids: Sequence[str]) -> None:
 # --- answering --------------------------------------------------------------------------------
 
 
-def answer(draft: Draft, actor: Actor, ids: Sequence[str], *, is_approved: bool) -> Denied | None:
+def answer(
+    draft: Draft, actor: Actor, ids: Sequence[str], reason: str = "", *, is_approved: bool
+) -> Denied | None:
     """Mark them answered, once, by one who may; all or none."""
     denied = refuse_answers(draft.swarm, actor, ids)
     if denied is None:
         word: Any = "approved" if is_approved else "denied"
         for id in ids:
             approval = draft.swarm.approvals[id]
-            given = replace(approval, answer=word, answered_by=actor.id, order=actor.order)
+            given = replace(
+                approval,
+                answer=word,
+                answered_by=actor.id,
+                # An operator's words; those of an agent may be what it has read.
+                reason=reason[:LINE_CHARS_MAX] if actor.authority is Authority.OPERATOR else "",
+                order=actor.order,
+            )
             draft.add(APPROVALS.put(given))
     return denied
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from swarmd.core.agent.report_file import report_path
+from swarmd.core.model.kpis import kpis_of, kpis_text
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import AgentState
@@ -46,6 +47,8 @@ class ChildReport:
             head += f"; citations: {cited}"
         if checks := checks_text(checks_of(self.message.data)):
             head += f"; {checks}"
+        if kpis := kpis_text(kpis_of(self.message.data)):
+            head += f"; KPIs: {kpis}"
         if len(said) <= chars_max:
             return f"{head}\n{said}"
         shown = _beginning(said, chars_max)

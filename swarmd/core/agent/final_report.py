@@ -6,11 +6,13 @@ at the bound of a turn sent as an interim one that says what is open.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from swarmd.core.agent.turn import Acting, Output
 from swarmd.core.model.channels import REQUESTS
+from swarmd.core.model.kpis import KpiResult, kpi_rows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import Govern, Move, Report
 from swarmd.core.model.names import AgentState
@@ -25,12 +27,21 @@ _TO_BE_HEARD = (Kind.CHARTER, Kind.DIRECTIVE, Kind.REPORT)
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What the runtime has looked up for a report: its citations, and the checks of its author's
-    charter on what is handed in, whose digest it is.
+    charter on what is handed in, whose digest it is; and the KPIs that can be measured.
     """
 
     citations: Citations = NO_CITATIONS
     checks: tuple[CheckResult, ...] = ()
     digest: str = ""
+    kpis: tuple[KpiResult, ...] = ()
+
+    def beside(self) -> dict[str, Any]:
+        """What stands in the report's data; of nothing nothing is said."""
+        return {
+            **({"citations": asdict(self.citations)} if self.citations.text else {}),
+            **({"checks": [(one.check, one.fault) for one in self.checks]} if self.checks else {}),
+            **({"kpis": kpi_rows(self.kpis)} if self.kpis else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +110,29 @@ def hands_in(output: Output) -> bool:
     return output[1].kind is Kind.REQUEST and output[1].data.get("type") == "hand_in"
 
 
+def counts_of(
+    report: Report, findings: Findings, spent: Mapping[str, int], seconds: float, *, has_files: bool
+) -> dict[str, int]:
+    """What can be said of a report in numbers, by measure. Without files no citation could be
+    looked up.
+    """
+    counts = {
+        "words": len(report.text.split()),
+        "lines": len(report.text.splitlines()),
+        "files": len(report.files),
+        "calls": spent.get("calls", 0),
+        "tokens": spent.get("tokens", 0),
+        "seconds": round(seconds),
+    }
+    return counts | ({"citations": findings.citations.right} if has_files else {})
+
+
 def handed_in(acting: Acting, report: Report, findings: Findings) -> Output:
     request = HandInRequest(
         result=report.text[:RESULT_SHOWN_MAX],
         digest=findings.digest,
         checks=tuple((one.check, one.fault) for one in findings.checks),
+        kpis=tuple(kpi_rows(findings.kpis)),
     )
     message = Message(
         sender=acting.agent.id,

@@ -115,7 +115,9 @@ def _report_lines(call: Facts) -> Iterator[str]:
     for report in reports:
         files = f"\nfiles: {listed(report['files'])}" if report.get("files") else ""
         cited = "".join(
-            f"\n{what}: {report[what]}" for what in ("citations", "checks") if report.get(what)
+            f"\n{what}: {report[what]}"
+            for what in ("citations", "checks", "kpis")
+            if report.get(what)
         )
         words = words_of(report["text"])
         within = report.get("within")

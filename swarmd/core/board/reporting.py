@@ -7,6 +7,7 @@ from swarmd.core.board.room import report_digest, words_of
 from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM
 from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.kpis import kpis_of
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Message
 from swarmd.core.model.provenance import taint_of
@@ -46,6 +47,7 @@ def report_of(executive: Agent, message: Message) -> ExecutiveReport:
         taint_of(message),
         Citations.of(message.data),
         checks_of(message.data),
+        kpis_of(message.data),
     )
 
 

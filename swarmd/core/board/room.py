@@ -16,6 +16,7 @@ from swarmd.core.model.changes import Post
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.entries import entry
 from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.kpis import kpis_text
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import CLERK, AgentId, MissionId
@@ -199,6 +200,7 @@ def report_data(report: ExecutiveReport) -> dict[str, Any]:
         "files": list(report.files),
         "citations": report.citations.text,
         "checks": checks_text(report.checks),
+        "kpis": kpis_text(report.kpis),
         "done": report.is_done,
         "taint": list(report.taint),
     }

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from swarmd.core.actions import approvals, registry
 from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
-from swarmd.core.board import operator_decision
+from swarmd.core.board import clerk, operator_decision
 from swarmd.core.control import replacements
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
@@ -24,9 +24,10 @@ from swarmd.core.model.provenance import KEY as TAINT
 from swarmd.core.model.provenance import stamped, taint_of
 from swarmd.core.model.records import Approval, Spawned
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import ActRequest, SpawnRequest, parse_request
+from swarmd.core.model.requests import ActRequest, HandInRequest, SpawnRequest, parse_request
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, Drop
+from swarmd.core.tasks import law
 from swarmd.core.tree.spawn import created_facts, decide_spawn, directives, made
 
 # --- requests ---------------------------------------------------------------------------------
@@ -104,6 +105,39 @@ def act(
         return refuse(draft, requester, message, denied)
     _answer_at_once(draft, requester, args, message)
     return None
+
+
+def hand_in(
+    draft: Draft,
+    requester: Agent,
+    request: HandInRequest,
+    message: Message,
+    *,
+    has_permission: bool = False,
+) -> Denied | None:
+    """A final report: taken, or kept until a person says yes to it. Who has handed in has nothing
+    to do until then, and is not told that it waits.
+    """
+    questions = law.asked_of_a_person(requester)
+    if has_permission or not questions:
+        denied = law.report_is_final(draft, requester, request.result) if has_permission else None
+        denied = denied or law.hand_in(draft, requester, request)
+        if denied is not None:
+            return refuse(draft, requester, message, denied)
+        if has_permission:
+            data = {"outcome": "done", "type": request.type}
+            _answer(draft, requester, message, "a person accepts your result", data)
+            clerk.review_if_ready(draft, requester.mission, has_reported=True)
+        return None
+    denied = law.refuse_result(draft, requester, request)
+    if denied is not None:
+        return refuse(draft, requester, message, denied)
+    law.withdraw(draft, requester)
+    asked = [check.text_form for check in questions]
+    need = Need(Authority.OPERATOR, Rule.APPROVAL_NEEDED, "; ".join(asked))
+    facts = {"action": request.type, "agent": requester.id, "result": request.digest}
+    found = approvals.ask(draft, _kept_form(requester, message), need, facts)
+    return refuse(draft, requester, message, found) if isinstance(found, Denied) else None
 
 
 def _answer_at_once(draft: Draft, requester: Agent, args: Args, message: Message) -> None:
@@ -242,7 +276,8 @@ def _answered(draft: Draft, answered: Approval) -> Denied | None:
     message = _message_of(draft, requester, action)
     rule = _CLOSED_BY.get(answered.answer)
     if rule is not None:
-        denied = Denied(rule, f"{answered.id}, by {answered.answered_by}")
+        why = f": {answered.reason}" if answered.reason else ""
+        denied = Denied(rule, f"{answered.id}, by {answered.answered_by}{why}")
         refuse(draft, requester, message, denied, key=_key_in(message))
         return None
     if digest_of(action) != answered.digest:
@@ -265,6 +300,8 @@ def _do_permitted(
         return spawn(draft, requester, request, message, has_permission=True)
     if isinstance(request, ActRequest):
         return act(draft, requester, request.act, message, has_permission=True)
+    if isinstance(request, HandInRequest):
+        return hand_in(draft, requester, request, message, has_permission=True)
     return Denied(Rule.REQUEST_INVALID, f"{answered.id} is no request")
 
 

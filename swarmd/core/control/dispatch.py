@@ -36,7 +36,7 @@ from swarmd.core.model.requests import (
     parse_request,
 )
 from swarmd.core.model.state import Draft, Swarm
-from swarmd.core.tasks.law import hand_in, send_back
+from swarmd.core.tasks.law import send_back
 
 
 def decide(draft: Draft, message: Message) -> None:
@@ -116,9 +116,7 @@ def _work(
     nothing of a record that did not follow.
     """
     if isinstance(request, HandInRequest):
-        denied = hand_in(draft, agent, request)
-        if denied is not None:
-            agent_requests.refuse(draft, agent, message, denied)
+        agent_requests.hand_in(draft, agent, request, message)
         return
     denied = send_back(draft, agent, request)
     if denied is not None:

@@ -15,6 +15,7 @@ from swarmd.core.control.stalls import UNKNOWN, Standing, is_to_come
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, AgentState
 from swarmd.core.model.state import Swarm
+from swarmd.core.tasks.law import is_with_a_person
 
 # Asked about in one look, executives and children together; who comes later is not at rest yet.
 LOOKED_AT_MAX: Final = 500
@@ -37,6 +38,8 @@ def _is_quiet(swarm: Swarm, executive: Agent, now: float) -> bool:
     lineage = swarm.lineage
     is_live = executive.state is AgentState.LIVE and executive.host in swarm.hosts
     if not is_live or lineage.is_ending(executive) or lineage.stop_on(executive) is not None:
+        return False
+    if is_with_a_person(swarm, executive):
         return False
     family = (executive, *lineage.children(executive.id))
     if is_done(swarm, executive) or is_held_back(swarm, executive):

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from swarmd.core.model.checks import CHECKS_MAX, Check
+from swarmd.core.model.kpis import MEASURES
 
 TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
 
@@ -99,7 +100,11 @@ class Charter(Written):
         max_length=CHECKS_MAX,
         description="its final report must pass them; a text of another task must not",
     )
-    kpis: tuple[Line, ...] = Field((), max_length=LIST_MAX)
+    kpis: tuple[Line, ...] = Field(
+        (),
+        max_length=LIST_MAX,
+        description=f"`words <= 900` is measured, so are {' '.join(MEASURES[1:])}",
+    )
     mind: tuple[Line, ...] = Field(
         (), max_length=LIST_MAX, description="what to mind beside the task"
     )

@@ -11,10 +11,14 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-CHECKS_MAX: Final = 12  # of one charter: each may be a read of a file
-CHECK_TEXT_MAX: Final = 400  # characters that have to stand somewhere: a phrase, not a chapter
+from swarmd.core.model.json_schema import Schema, schema_of
 
-CheckKind = Literal["file", "words", "contains", "cites", "metric", "equal_across"]
+CHECKS_MAX: Final = 12  # of one charter: each may be a read of a file
+CHECK_TEXT_MAX: Final = 1_000  # characters: a phrase or a schema, which stands in each call
+
+CheckKind = Literal[
+    "file", "words", "contains", "cites", "schema", "metric", "equal_across", "person"
+]
 
 
 def number_text(number: float) -> str:
@@ -31,9 +35,9 @@ class Check(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: CheckKind = Field(
-        description="`contains` `text`; `cites`: right citations; `metric`: the number after "
-        "`text`; `equal_across`: it is the same in all files of a folder; `file`: not empty; "
-        "`words` do not count citations"
+        description="`contains` `text`; `cites`: right citations; `schema`: fits JSON Schema "
+        "`text`; `metric`: the number after `text`; `equal_across`: the same in all files of a "
+        "folder; `file`: not empty; `person`: says yes to `text`; `words` do not count citations"
     )
     file: str = Field("", max_length=512, description="absent: the report")
     text: str = Field("", max_length=CHECK_TEXT_MAX)
@@ -50,13 +54,24 @@ class Check(BaseModel):
         return self
 
     @property
+    def is_looked_up(self) -> bool:
+        """By the runtime, in what is handed in. A person is asked by the supervisor then."""
+        return self.kind != "person"
+
+    @property
+    def json_schema(self) -> Schema:
+        """Of a `schema`."""
+        return schema_of(self.text)
+
+    @property
     def text_form(self) -> str:
         """For people and models, on one line."""
         parts: list[str] = [self.kind]
         if self.file:
             parts.append(f"in {self.file}")
         if self.text:
-            parts.append(f'"{" ".join(self.text.split())}"')
+            text = " ".join(self.text.split())
+            parts.append(text if self.kind == "schema" else f'"{text}"')
         for word, bound in (("at least", self.least), ("at most", self.most)):
             if bound is not None:
                 parts.append(f"{word} {number_text(bound)}")
@@ -75,11 +90,21 @@ def _file_of(check: Check) -> str:
     return "" if check.file else "`file`"
 
 
+def _schema_of(check: Check) -> str:
+    try:
+        schema_of(check.text)
+    except ValueError as error:
+        return f"a `text` that is a schema: {error}"
+    return ""
+
+
 _NEEDS: Final[Mapping[str, Callable[[Check], str]]] = {
     "file": _file_of,
     "words": _bound_of,
     "contains": _text_of,
     "cites": lambda _: "",
+    "schema": _schema_of,
     "metric": lambda check: _text_of(check) or _bound_of(check),
     "equal_across": lambda check: _text_of(check) or _file_of(check),
+    "person": _text_of,
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from swarmd.core.model.kpis import KpiResult
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
     FIRST,
@@ -135,6 +136,7 @@ class ExecutiveReport:
     taint: tuple[str, ...] = ()  # what its author had read of what nobody vouches for
     citations: Citations = NO_CITATIONS
     checks: tuple[CheckResult, ...] = ()
+    kpis: tuple[KpiResult, ...] = ()
 
     @property
     def is_without_result(self) -> bool:
@@ -156,6 +158,7 @@ class Task:
     digest: str
     result: str
     checks: tuple[CheckResult, ...] = ()
+    kpis: tuple[KpiResult, ...] = ()
     reason: str = ""  # why it was sent back
     at: str = ""
 
@@ -181,6 +184,7 @@ class Approval:
     is_put: bool = False  # the board was called about it
     answer: Literal["", "approved", "denied", "expired"] = ""
     answered_by: str = ""
+    reason: str = ""  # of who answered
     order: str = ""  # the operator's order that answered it
 
     def called(self) -> Approval:

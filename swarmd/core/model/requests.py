@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from swarmd.core.model.actions import Args, args_of, unknown_verb
-from swarmd.core.model.charter import Charter
+from swarmd.core.model.charter import LIST_MAX, Charter
 from swarmd.core.model.checks import CHECKS_MAX
 from swarmd.core.model.names import Authority
 
@@ -133,6 +133,8 @@ class HandInRequest(_Ours):
     result: str = Field(max_length=RESULT_SHOWN_MAX)
     digest: str = Field(max_length=64)  # SHA-256 in hexadecimal digits
     checks: tuple[tuple[str, str], ...] = Field((), max_length=CHECKS_MAX)
+    # Each KPI that could be measured, its value, and whether that meets it.
+    kpis: tuple[tuple[str, int, bool], ...] = Field((), max_length=LIST_MAX)
 
 
 class SendBackRequest(_Ours):

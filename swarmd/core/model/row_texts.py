@@ -11,6 +11,7 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from swarmd.core.model.chain import Record, canonical, sha256
+from swarmd.core.model.kpis import KpiResult, kpi_results, kpi_rows
 from swarmd.core.model.lineage import Agent, Fence, Stop, StopKind
 from swarmd.core.model.names import AgentId, Authority, TaskState
 from swarmd.core.model.privileges import Revocation
@@ -153,6 +154,10 @@ def check_results(rows: Any) -> tuple[CheckResult, ...]:
     return tuple(CheckResult(row["check"], row["fault"]) for row in rows)
 
 
+def kpis_measured(rows: Any) -> tuple[KpiResult, ...]:
+    return tuple(KpiResult(row["kpi"], row["value"], row["is_met"]) for row in rows)
+
+
 def task_shown(task: Task) -> Mapping[str, str]:
     """What `swarm:task:<id>` has of it. The rest was written with its agent."""
     return {
@@ -160,6 +165,7 @@ def task_shown(task: Task) -> Mapping[str, str]:
         "result": task.result,
         "digest": task.digest,
         "checks": json.dumps(_checks_row(task.checks)),
+        "kpis": json.dumps(kpi_rows(task.kpis)),
         "reason": task.reason,
         "ended": task.at if task.state is TaskState.DONE else "",
     }
@@ -176,6 +182,7 @@ def task_begun(agent: Agent) -> Mapping[str, str]:
         "result": "",
         "digest": "",
         "checks": "[]",
+        "kpis": "[]",
         "reason": "",
         "created": agent.created,
         "ended": "",
@@ -200,15 +207,18 @@ def report_text(report: ExecutiveReport) -> str:
             report.taint,
             *_citations_row(report.citations),
             _checks_row(report.checks),
+            kpi_rows(report.kpis),
         ]
     )
 
 
 def report_of(_: str, text: str) -> ExecutiveReport:
-    agent, name, said, files, is_done, taint, right, wrong, checks, *_ = json.loads(text)
+    agent, name, said, files, is_done, taint, right, wrong, checks, *more = json.loads(text)
+    # A report that a former release wrote has none.
+    kpis = kpi_results(more[0] if more else ())
     found, held = Citations(right, tuple(wrong)), tuple(CheckResult(*row) for row in checks)
     return ExecutiveReport(
-        AgentId(agent), name, said, tuple(files), is_done, tuple(taint), found, held
+        AgentId(agent), name, said, tuple(files), is_done, tuple(taint), found, held, kpis
     )
 
 
@@ -252,6 +262,8 @@ def report_record(report: ExecutiveReport) -> Record:
                 report.taint,
                 *_citations_row(report.citations),
                 _checks_row(report.checks),
+                # The digest of a report without any is what a former release made it.
+                *([kpi_rows(report.kpis)] if report.kpis else []),
             ]
         )
     )
@@ -271,6 +283,8 @@ def approval_record(approval: Approval) -> Record:
         "answer": approval.answer,
         "by": approval.answered_by,
         "order": approval.order,
+        # The digest of one without is what a former release made it.
+        **({"reason": approval.reason} if approval.reason else {}),
     }
 
 

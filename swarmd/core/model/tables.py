@@ -207,7 +207,14 @@ TASKS: Final[Table[Task]] = Table(
     name="tasks",
     stored="_tasks:",  # mission -> agent -> what became of its charter, once it was handed in
     encode=texts.without("agent"),
-    decode=texts.reader(Task, "agent", "the task of", state=TaskState, checks=texts.check_results),
+    decode=texts.reader(
+        Task,
+        "agent",
+        "the task of",
+        state=TaskState,
+        checks=texts.check_results,
+        kpis=texts.kpis_measured,
+    ),
     key_of="agent",
     has_parts=True,
     shown=texts.task_shown,

@@ -4,15 +4,18 @@ texts give the same results, whoever looks.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.checks import Check, number_text
+from swarmd.core.model.json_schema import Schema, types_of
 from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
 from swarmd.core.model.words import words_of
+from swarmd.core.tasks.json_check import json_fault
 
 # A number as people and programs write it; a comma parts thousands.
 _NUMBER: Final = r"(-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d{1,3})?)"
@@ -56,8 +59,12 @@ class Evidence:
 
 
 def results_of(checks: Iterable[Check], evidence: Evidence) -> tuple[CheckResult, ...]:
-    """Of each check in its order: empty fault where it holds."""
-    return tuple(CheckResult(check.text_form, _fault_of(check, evidence)) for check in checks)
+    """Of each that is looked up, in its order: empty fault where it holds."""
+    return tuple(
+        CheckResult(check.text_form, _fault_of(check, evidence))
+        for check in checks
+        if check.is_looked_up
+    )
 
 
 def are_green(results: Iterable[CheckResult]) -> bool:
@@ -65,6 +72,8 @@ def are_green(results: Iterable[CheckResult]) -> bool:
 
 
 def _fault_of(check: Check, evidence: Evidence) -> str:
+    if not check.is_looked_up:
+        return "nobody has answered"
     if check.kind == "equal_across":
         return _unequal(check, evidence.folders.get(check.file, {}))
     artefact = evidence.files[check.file] if check.file else evidence.report
@@ -103,11 +112,16 @@ def _metric(check: Check, artefact: Artefact) -> str:
     return "no such number stands there" if found is None else _outside(check, found, "")
 
 
+def _schema(check: Check, artefact: Artefact) -> str:
+    return json_fault(artefact.text, check.json_schema)
+
+
 _FAULTS: Final[Mapping[str, Callable[[Check, Artefact], str]]] = {
     "file": _no_file,
     "words": _words,
     "contains": _contains,
     "cites": _cites,
+    "schema": _schema,
     "metric": _metric,
 }
 
@@ -164,21 +178,17 @@ SAMPLE_WORDS_MAX: Final = 2_000
 
 def vacuous(checks: Sequence[Check]) -> str:
     """What else the checks would take for the result: an empty text, a text of another task, or
-    a part of it. Empty where they would take none of them, or where there are none.
+    a part of it; where JSON is asked for, an empty one or one of another task. What holds in each
+    place of what is handed in, in the report and in each file, is tried by itself. Empty where in
+    one place they would take none of them, or where there are none.
     """
     if not checks:
         return ""
-    checks = [_as_tried(check) for check in checks]
-    words = max((int(check.least or 0) for check in checks if check.kind == "words"), default=0)
-    foreign = _FOREIGN * (1 + words // len(_FOREIGN.split()))
-    if words:
-        foreign = " ".join(foreign.split()[:words])
-    samples = {
-        "an empty text": "",
-        "a text of another task": foreign,
-        "a text that breaks off": foreign[: len(foreign) // 2],
-    }
-    return next((what for what, text in samples.items() if _is_taken(checks, text)), "")
+    by_place: dict[str, list[Check]] = {}
+    for check in checks:
+        by_place.setdefault(check.file, []).append(_as_tried(check))
+    taken = [_taken(together) for together in by_place.values()]
+    return " and ".join(dict.fromkeys(taken)) if all(taken) else ""
 
 
 def _as_tried(check: Check) -> Check:
@@ -188,8 +198,46 @@ def _as_tried(check: Check) -> Check:
     return check.model_copy(update={"least": min(check.least, SAMPLE_WORDS_MAX)})
 
 
+def _taken(checks: Sequence[Check]) -> str:
+    """Which sample all of these checks of one place take; empty where they take none."""
+    return next((what for what, text in _samples(checks) if _is_taken(checks, text)), "")
+
+
+def _samples(checks: Sequence[Check]) -> Iterator[tuple[str, str]]:
+    words = max((int(check.least or 0) for check in checks if check.kind == "words"), default=0)
+    foreign = _FOREIGN * (1 + words // len(_FOREIGN.split()))
+    if words:
+        foreign = " ".join(foreign.split()[:words])
+    yield "an empty text", ""
+    yield "a text of another task", foreign
+    yield "a text that breaks off", foreign[: len(foreign) // 2]
+    for schema in (check.json_schema for check in checks if check.kind == "schema"):
+        yield from (("an empty JSON", empty) for empty in ("{}", "[]", "null", '""'))
+        yield "a JSON of another task", json.dumps(_of_another_task(schema, foreign))
+
+
+def _of_another_task(schema: Schema, text: str) -> Any:
+    """What fits a schema as far as it can without a name or a word of the schema."""
+    match types_of(schema)[:1]:
+        case ("array",):
+            # Of many items each is short: the supervisor waits while they are tried.
+            inner = _of_another_task(schema.get("items", {}), "done")
+            return [inner] * max(1, schema.get("minItems", 0))
+        case ("number" | "integer",):
+            return schema.get("minimum", schema.get("maximum", 0))
+        case ("boolean",):
+            return True
+        case ("null",):
+            return None
+        case ("string",):
+            return text
+        case _:
+            row = {"name": "result", "status": "done", "text": text}
+            return row if schema.get("additionalProperties", True) else {}
+
+
 def _is_taken(checks: Sequence[Check], text: str) -> bool:
     names = {check.file for check in checks if check.file}
     sample = Artefact(text)
     evidence = Evidence(sample, dict.fromkeys(names, sample), {name: {} for name in names})
-    return are_green(results_of(checks, evidence))
+    return not any(_fault_of(check, evidence) for check in checks)

@@ -7,18 +7,20 @@ handed in: an agent by giving its own final report, the board by delivering.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from swarmd.core.model.checks import Check
 from swarmd.core.model.events import JournalEvent
+from swarmd.core.model.kpis import KpiResult
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, MissionId, TaskState
-from swarmd.core.model.records import CheckResult, Task, checks_text
+from swarmd.core.model.records import Approval, CheckResult, Task, checks_text
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import HandInRequest, SendBackRequest
+from swarmd.core.model.requests import RESULT_SHOWN_MAX, HandInRequest, SendBackRequest
 from swarmd.core.model.state import Draft, Swarm
-from swarmd.core.model.tables import REPORTS, TASKS, Put
+from swarmd.core.model.tables import APPROVALS, REPORTS, TASKS, Drop, Put
 from swarmd.core.tasks.checking import are_green
 
 
@@ -39,17 +41,18 @@ def hand_in(draft: Draft, agent: Agent, request: HandInRequest) -> Denied | None
     """Take a final report as handed in, and what its author's children handed in as accepted. Where
     it is not taken, it is not final for the board either.
     """
-    results = tuple(CheckResult(*row) for row in request.checks)
-    denied = _why_not_final(draft.swarm, agent, results)
+    denied = refuse_result(draft, agent, request)
     if denied is not None:
-        report_is_interim(draft, agent)
         return denied
+    answered = (CheckResult(check.text_form) for check in asked_of_a_person(agent))
+    results = (*_results_in(request), *answered)
     task = Task(
         agent=agent.id,
         state=TaskState.HANDED_IN,
         digest=request.digest,
         result=request.result,
         checks=results,
+        kpis=tuple(KpiResult(*row) for row in request.kpis),
         at=draft.stamp,
     )
     _put(draft, agent.mission, task)
@@ -57,6 +60,26 @@ def hand_in(draft: Draft, agent: Agent, request: HandInRequest) -> Denied | None
     children = draft.lineage.children(agent.id)
     accept(draft, agent.mission, agent.id, [child.id for child in children])
     return None
+
+
+def asked_of_a_person(agent: Agent) -> tuple[Check, ...]:
+    """The checks of its charter that an operator answers."""
+    checks = agent.charter.checks if agent.charter is not None else ()
+    return tuple(check for check in checks if not check.is_looked_up)
+
+
+def refuse_result(draft: Draft, agent: Agent, request: HandInRequest) -> Denied | None:
+    """Why it cannot be handed in, whatever a person says of it; the report is then an interim
+    one.
+    """
+    denied = _why_not_final(draft.swarm, agent, _results_in(request))
+    if denied is not None:
+        report_is_interim(draft, agent)
+    return denied
+
+
+def _results_in(request: HandInRequest) -> tuple[CheckResult, ...]:
+    return tuple(CheckResult(*row) for row in request.checks)
 
 
 def _why_not_final(swarm: Swarm, agent: Agent, results: Sequence[CheckResult]) -> Denied | None:
@@ -67,7 +90,8 @@ def _why_not_checked(agent: Agent, results: Sequence[CheckResult]) -> Denied | N
     """They are the checks of its charter, in its order, and hold."""
     if agent.charter is None:
         return Denied(Rule.TASK_STATE, f"{agent.id} has no charter to hand in")
-    if [one.check for one in results] != [check.text_form for check in agent.charter.checks]:
+    looked_up = [check.text_form for check in agent.charter.checks if check.is_looked_up]
+    if [one.check for one in results] != looked_up:
         return Denied(Rule.TASK_CHECKS, "these are not the checks of its charter")
     return None if are_green(results) else Denied(Rule.TASK_CHECKS, checks_text(results))
 
@@ -87,10 +111,39 @@ def accept(draft: Draft, mission: MissionId, by: str, agents: Iterable[AgentId])
 
 
 def report_is_interim(draft: Draft, agent: Agent) -> None:
-    """What an executive has reported to the board is not its last word."""
+    """What an executive has reported to the board is not its last word, and no person is asked
+    about it any more.
+    """
+    withdraw(draft, agent)
     report = draft.swarm.reports.get(agent.mission, {}).get(agent.id)
     if report is not None and report.is_done:
         draft.add(Put(REPORTS, agent.mission, replace(report, is_done=False)))
+
+
+def report_is_final(draft: Draft, agent: Agent, result: str) -> Denied | None:
+    """What a person has said yes to is its last word, where it has said nothing else since."""
+    report = draft.swarm.reports.get(agent.mission, {}).get(agent.id)
+    if report is None or report.text[:RESULT_SHOWN_MAX] != result:
+        return Denied(Rule.TASK_STATE, f"{agent.id} has reported something else since")
+    draft.add(Put(REPORTS, agent.mission, replace(report, is_done=True)))
+    return None
+
+
+def is_with_a_person(swarm: Swarm, agent: Agent) -> bool:
+    """It has handed in, and an operator is asked."""
+    return any(True for _ in _asked_about(swarm, agent))
+
+
+def withdraw(draft: Draft, agent: Agent) -> None:
+    for approval in list(_asked_about(draft.swarm, agent)):
+        draft.add(Drop(APPROVALS, approval.id))
+
+
+def _asked_about(swarm: Swarm, agent: Agent) -> Iterator[Approval]:
+    for approval in swarm.approvals.values():
+        is_result = approval.action["request"].get("type") == "hand_in"
+        if is_result and approval.requester == agent.id and not approval.answer:
+            yield approval
 
 
 def send_back(draft: Draft, superior: Agent, request: SendBackRequest) -> Denied | None:

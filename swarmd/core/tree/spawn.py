@@ -64,7 +64,9 @@ def decide_spawn(
         return role
     giver = swarm.lineage.agents[SOB] if is_overruled else parent
     denied = _there_is_room(swarm, parent, charter, request.key, mission, moment, pending)
-    denied = denied or foreign_file(swarm, giver, charter.files, mission) or _checks_say(charter)
+    denied = (
+        denied or foreign_file(swarm, giver, charter.files, mission) or _checks_say(giver, charter)
+    )
     if denied is not None:
         return denied
     rights = child_rights(swarm, parent, charter, role, is_overruled=is_overruled)
@@ -210,10 +212,16 @@ def _meant(name: str, held: Sequence[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def _checks_say(charter: Charter) -> Denied | None:
-    """Checks that take anything would accept work that nobody has done."""
+def _checks_say(giver: Agent, charter: Charter) -> Denied | None:
+    """Checks that take anything would accept work that nobody has done. What a person is asked
+    about is what the board will deliver.
+    """
+    if giver.id != SOB and not all(check.is_looked_up for check in charter.checks):
+        return Denied(Rule.SPAWN_CHECKS, "only the board asks a person: leave `person` out")
     taken = vacuous(charter.checks)
     detail = f"its checks would also take {taken}: add `contains`, `cites` or `metric`"
+    if any(check.kind == "schema" for check in charter.checks):
+        detail += ", or `required` and `minItems` to a schema"
     return Denied(Rule.SPAWN_CHECKS, detail) if taken else None
 
 

@@ -109,6 +109,8 @@ class Journal:
     lender: str = ""
     # What the account had free when it was last asked, less what was used since.
     free: dict[str, int] = field(default_factory=dict)
+    # What the account has spent, this turn's calls among it.
+    spent: dict[str, int] = field(default_factory=dict)
     sending: Callable[[], None] = lambda: None  # told when a request to a model goes out
     step: int = 0
     given_up: int = 0
@@ -205,6 +207,7 @@ class Journal:
     async def _end(self, begin: Begin, result: str, used: Used) -> None:
         for kind, n in used.amounts.items():
             self.free[kind] = self.free.get(kind, 0) - n
+            self.spent[kind] = self.spent.get(kind, 0) + n
         try:
             await self.store.end(self.hold, begin, result, used, self.warn_percent, self.stamp())
         except TooLargeError:

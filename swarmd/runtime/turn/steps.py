@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
@@ -18,6 +18,7 @@ from swarmd.core.agent.final_report import (
     Findings,
     OpenEnds,
     at_work,
+    counts_of,
     handed_in,
     hands_in,
     let_go,
@@ -40,12 +41,15 @@ from swarmd.core.agent.turn import (
 from swarmd.core.agent.waiting import AgentWait
 from swarmd.core.model.declarations import Role
 from swarmd.core.model.functions import FunctionCall
+from swarmd.core.model.kpis import KpiResult, measured
 from swarmd.core.model.messages import Message
 from swarmd.core.model.moves import Move, Report, Spawn, Think
 from swarmd.core.model.provenance import of_results, refuse_outward
 from swarmd.core.model.records import checks_text
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.timings import epoch_of
 from swarmd.core.tasks.checking import are_green
+from swarmd.core.tasks.law import asked_of_a_person
 from swarmd.log_events import LogEvent
 from swarmd.ports.stores import LOST, Used
 from swarmd.runtime.turn.functions import UNKNOWN_OUTCOME, call_function, failure, files_in
@@ -271,17 +275,28 @@ class TurnSteps:
         findings: Findings,
         open_ends: OpenEnds | None,
     ) -> None:
-        said: dict[str, Any] = {}
-        if findings.citations.text:
-            said["citations"] = asdict(findings.citations)
-        if findings.checks:
-            said["checks"] = [(one.check, one.fault) for one in findings.checks]
+        findings = replace(findings, kpis=self._measured(move, findings))
+        said = findings.beside()
         if open_ends is not None:
             said |= {"done": False, "open": open_ends.detail}
+        elif move.done and (asked := asked_of_a_person(self.acting.agent)):
+            # It is final when a person has said yes to it.
+            said |= {"done": False, "open": "; ".join(check.text_form for check in asked)}
         for channel, message in outputs:
             self.gathered.say((channel, replace(message, data={**message.data, **said})))
         if move.done and open_ends is None:
             self.gathered.say(handed_in(self.acting, move, findings))
+
+    def _measured(self, move: Report, findings: Findings) -> tuple[KpiResult, ...]:
+        """The KPIs of its charter, or of its role, on a final report as it is sent."""
+        agent, role = self.acting.agent, self.world.declared.roles.get(self.acting.agent.role)
+        kpis = (agent.charter.kpis if agent.charter else ()) or (role.kpis if role else ())
+        if not (move.done and kpis):
+            return ()
+        seconds = epoch_of(self.world.stamp()) - epoch_of(agent.created)
+        has_files = self.world.files is not None
+        spent = self.journal.spent
+        return measured(kpis, counts_of(move, findings, spent, seconds, has_files=has_files))
 
     async def _call(self, move: Move, call: FunctionCall) -> Mapping[str, Any]:
         """Call a function; what is to be known of it beforehand, its row says."""

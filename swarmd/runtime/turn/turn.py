@@ -7,7 +7,6 @@ turn is visible before its commit, and a turn that is done again under its numbe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -82,7 +81,7 @@ async def take_turn(world: World, resident: Resident) -> None:
     if _may_think(mission) and not is_call_closed(called, resident):
         assert mission is not None
         note_mail(world.recording, agent, resident.turn + 1, mission.id, mail)
-        journal = _journal_of(world, resident, mission, around.free, called, len(mail))
+        journal = _journal_of(world, resident, mission, around, called, len(mail))
         try:
             render = await prompt_renderer(world, resident, journal, acting, around, call, gathered)
             await TurnSteps(
@@ -117,7 +116,7 @@ def _journal_of(
     world: World,
     resident: Resident,
     mission: Mission,
-    free: Mapping[str, int],
+    around: Around,
     called: SeatCalled | None,
     mail: int,
 ) -> Journal:
@@ -141,7 +140,8 @@ def _journal_of(
         partial(setattr, resident, "doing"),
         # A seat's calls are its mission's own: nobody lends to it.
         lender="" if agent.is_seat else str(mission.id),
-        free=dict(free),
+        free=dict(around.free),
+        spent=dict(around.spent),
         lead=world.lead,
         calls=world.recording.of_turn(mission.id, resident.agent, mail),
         sending=sending,

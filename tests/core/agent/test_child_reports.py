@@ -70,6 +70,13 @@ def test_a_head_says_whose_it_is_whether_it_is_final_and_what_is_wrong_with_its_
     )
 
 
+def test_what_was_measured_of_a_childs_kpis_stands_in_its_head() -> None:
+    kpis = [["words <= 2", 4, False], ["calls <= 9", 3, True]]
+    counted = ChildReport("ann", DIG, report("a-9", "It is so there.", kpis=kpis))
+    head, _ = child_reports_text([counted]).split("\n")
+    assert head == "dig (a-9) to ann, done; KPIs: words <= 2: 4, missed; calls <= 9: 3"
+
+
 def test_a_long_report_is_cut_and_says_so() -> None:
     long = ChildReport("ann", DIG, report("a-9", "x" * 10_000))
     assert child_reports_text([long]) == (

@@ -229,11 +229,12 @@ def test_a_motion_is_shown_without_the_fields_that_its_proposer_left_empty() -> 
 
 def test_a_report_comes_with_its_words_counted_and_a_blocker_is_not_told_twice() -> None:
     table = "| three words |\n| --- |\n| here |"
-    reports = ({"agent": "a-1", "name": "ann", "text": table, "citations": "1 of 2 citations"},)
+    found = {"citations": "1 of 2 citations", "kpis": "words <= 2: 3, missed"}
+    reports = ({"agent": "a-1", "name": "ann", "text": table, **found},)
     item = {"kind": "blocker", "agent": "a-1", "name": "ann", "what": table, "since": "now"}
     agenda = ({**item, "can": "direct it"}, {**item, "agent": "a-2", "what": "x y", "can": "wait"})
     text = told(replace(REVIEW, reports=reports, agenda=agenda))
-    assert "a-1 ann (3 words)\ncitations: 1 of 2 citations\n" in text
+    assert "a-1 ann (3 words)\ncitations: 1 of 2 citations\nkpis: words <= 2: 3, missed\n" in text
     assert text.count("| three words |") == 1
     assert "(a-1), since now: its report says what it needs. You can direct it" in text
     assert "(a-2), since now: x y. You can wait" in text

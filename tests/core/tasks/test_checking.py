@@ -89,6 +89,21 @@ def test_independent_answers_agree_or_are_named() -> None:
     assert fault_of(check, Evidence(Artefact(""), folders={"work/reports": two})) == "2 files there"
 
 
+ROWS = '{"type": "array", "minItems": 2, "items": {"type": "object", "required": ["price"]}}'
+
+
+def test_json_has_the_form_that_a_charter_gives_it() -> None:
+    check = Check(kind="schema", file="work/rows.json", text=ROWS)
+    assert check.text_form == f"schema in work/rows.json {ROWS}"
+    good = Artefact('[{"price": 1}, {"price": 2}]')
+    assert fault_of(check, Evidence(Artefact(), {"work/rows.json": good})) == ""
+    bad = Artefact('[{"price": 1}, {"cost": 2}]')
+    told = fault_of(check, Evidence(Artefact(), {"work/rows.json": bad}))
+    assert told == "$[1].price is missing"
+    gone = Artefact(fault="no such file")
+    assert fault_of(check, Evidence(Artefact(), {"work/rows.json": gone})) == "no such file"
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -101,6 +116,9 @@ def test_independent_answers_agree_or_are_named() -> None:
         {"kind": "words", "least": 3, "most": 2},
         {"kind": "judge", "text": "is it good?"},
         {"kind": "words", "least": 1, "more": 2},
+        {"kind": "person"},
+        {"kind": "schema"},
+        {"kind": "schema", "text": "array"},
     ],
 )
 def test_a_check_that_says_too_little_is_none(bad: dict[str, object]) -> None:
@@ -135,6 +153,8 @@ def test_what_is_checked_has_another_digest_when_any_of_it_changes() -> None:
         ([Check(kind="words", least=200), Check(kind="cites", least=1)], ""),
         ([Check(kind="metric", text="hit rate", least=0)], ""),
         ([Check(kind="equal_across", file="work/r", text="total")], ""),
+        ([Check(kind="person", text="Is it good?")], ""),
+        ([Check(kind="words", least=9), Check(kind="person", text="Is it good?")], ""),
     ],
 )
 def test_a_set_that_takes_what_nobody_has_worked_on_is_named(
@@ -157,6 +177,41 @@ CHECKS = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+def json_form(schema: object, file: str = "") -> Check:
+    return Check(kind="schema", file=file, text=json.dumps(schema))
+
+
+@pytest.mark.parametrize(
+    ("schema", "taken"),
+    [
+        ({}, "an empty JSON"),
+        ({"type": "object"}, "an empty JSON"),
+        ({"type": "object", "properties": {"price": {"type": "number"}}}, "an empty JSON"),
+        ({"type": "array", "items": {"required": ["price"]}}, "an empty JSON"),
+        ({"type": ["array", "null"], "minItems": 2}, "an empty JSON"),
+        ({"type": "array", "minItems": 900}, "a JSON of another task"),
+        ({"type": "array", "minItems": 9, "items": {"type": "string"}}, "a JSON of another task"),
+        ({"type": "array", "minItems": 9, "items": {"type": "object"}}, "a JSON of another task"),
+        ({"type": "integer", "minimum": 7}, "a JSON of another task"),
+        ({"type": "object", "required": ["status"]}, "a JSON of another task"),
+        ({"type": "object", "required": ["price"]}, ""),
+        ({"type": "array", "minItems": 1, "items": {"required": ["price"]}}, ""),
+        ({"enum": ["approve", "refuse"]}, ""),
+    ],
+)
+def test_a_form_that_takes_what_nobody_has_worked_on_is_named(schema: object, taken: str) -> None:
+    assert vacuous([json_form(schema)]) == taken
+    assert vacuous([json_form(schema), Check(kind="contains", text="quorum")]) == ""
+
+
+def test_each_place_is_tried_by_itself() -> None:
+    """No text passes both, and yet neither asks for anything."""
+    together = [Check(kind="words", least=100), json_form({"type": "object"}, "work/a.json")]
+    assert vacuous(together) == "a text of another task and an empty JSON"
+    assert vacuous([*together, Check(kind="cites")]) == ""
+    assert vacuous([*together, Check(kind="contains", text="x7", file="work/b.md")]) == ""
 
 
 @given(CHECKS)

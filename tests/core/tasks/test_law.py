@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from swarmd.core.model.changes import Change
+from swarmd.core.model.kpis import KpiResult
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import TaskState
 from swarmd.core.model.records import Task
@@ -55,6 +56,18 @@ def test_what_is_handed_in_is_kept_with_its_digest_and_checks_and_recorded() -> 
     )
     [entry] = journal(changes, "task.submitted")
     assert (entry.data["agent"], entry.data["digest"], entry.data["checks"]) == (top.id, "d1", 1)
+
+
+def test_a_kpi_that_is_missed_is_kept_and_holds_nothing_up() -> None:
+    w = world()
+    top = w.grow("sob", "top", kpis=["words <= 2"])
+    hand_in(w, top, kpis=[["words <= 2", 3, False]])
+    found = task(w, top)
+    assert (found.state, found.kpis) == (
+        TaskState.HANDED_IN,
+        (KpiResult("words <= 2", 3, is_met=False),),
+    )
+    assert TASKS.read(top.id, TASKS.encode(found)) == found
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class AnswerArgs(Args):
 def decide_approve(draft: Draft, actor: Actor, args: AnswerArgs) -> Denied | None:
     from swarmd.core.actions.approvals import answer
 
-    return answer(draft, actor, args.approvals(), is_approved=True)
+    return answer(draft, actor, args.approvals(), args.reason, is_approved=True)
 
 
 def foresee_answer(swarm: Swarm, actor: Actor, args: AnswerArgs) -> dict[str, Any] | Denied:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def decide_deny(draft: Draft, actor: Actor, args: AnswerArgs) -> Denied | None:
     from swarmd.core.actions.approvals import answer
 
-    return answer(draft, actor, args.approvals(), is_approved=False)
+    return answer(draft, actor, args.approvals(), args.reason, is_approved=False)
 
 
 ACTION = Action(

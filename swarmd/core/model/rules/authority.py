@@ -106,7 +106,7 @@ PRECEDENCE = Row(
 APPROVAL_NEEDED = Row(
     "approval.needed",
     Law.PRIVILEGES,
-    "The role or the privilege takes the permission of the board or an operator.",
+    "The role, the privilege or the result takes the permission of the board or an operator.",
     "Wait: the answer comes by itself, and `swarmd approvals` lists what is waiting.",
     "law.md#permission",
 )
