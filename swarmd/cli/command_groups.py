@@ -1,5 +1,5 @@
-"""The groups of verbs `dead`, `override` and `journal`, and `result` and `record`, as typer reads
-them.
+"""The groups of verbs `dead`, `override` and `journal`, and `result`, `record` and `doctor`, as
+typer reads them.
 
 As in `commands`, what a verb does is in the module of its subject, and everything heavy is imported
 by the verb that needs it.
@@ -297,3 +297,17 @@ def record(
     from swarmd.cli.verbs import record as record_verbs
 
     return record_verbs.record(where.settings(), mission, call, as_json=as_json)
+
+
+# --- what went wrong --------------------------------------------------------------------------
+
+
+@flat
+def doctor(where: Connection, mission: MissionReference, as_json: Json = False) -> int:
+    """Find what went wrong in a mission, as its journal tells it; 7 where something did.
+
+    Example: swarmd doctor m-7kq2
+    """
+    from swarmd.cli.verbs import doctor as doctor_verb
+
+    return doctor_verb.doctor(where.settings(), mission, as_json=as_json)

@@ -14,7 +14,7 @@ import typer
 
 from swarmd.cli import completion, connection
 from swarmd.cli.action_commands import group_with_actions
-from swarmd.cli.command_groups import dead, journal, override, record, result
+from swarmd.cli.command_groups import dead, doctor, journal, override, record, result
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import (
     ORDER_SECONDS,
@@ -370,6 +370,7 @@ app.add_typer(override, name="override", rich_help_panel="Act")
 # --- prove ------------------------------------------------------------------------------------
 
 app.add_typer(journal, name="journal", rich_help_panel="Prove")
+app.command("doctor", rich_help_panel="Prove")(doctor)
 
 
 @app.command(rich_help_panel="Prove")
