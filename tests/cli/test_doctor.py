@@ -107,6 +107,28 @@ def test_of_long_evidence_people_see_the_beginning(
     assert "4, 5, 6, 7 and 2 more" in capsys.readouterr().out
 
 
+def test_steps_that_were_taken_are_told_with_what_came_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = {"agent": ONE, "detector": "no_progress", "rule": "bus.no-progress", "step": "note"}
+    above = {**step, "step": "superior"}
+    reader = ill(
+        {"event": "intervention.made", **step},
+        {"event": "intervention.ended", **step, "outcome": "did not move"},
+        {"event": "intervention.made", **above},
+    )
+    assert diagnosed(tmp_path, "m-1", reader) is Exit.DONE, "a step is no finding by itself"
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first == "corrected: one, no_progress (bus.no-progress): note: did not move (4, 5)"
+    assert second == "corrected: one, no_progress (bus.no-progress): superior: not known (6)"
+    assert diagnosed(tmp_path, "m-1", reader, as_json=True) is Exit.DONE
+    told = json.loads(capsys.readouterr().out)["corrections"]
+    assert [(one["step"], one["outcome"]) for one in told] == [
+        ("note", "did not move"),
+        ("superior", None),
+    ]
+
+
 def test_nothing_found_says_what_was_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from swarmd.cli.verbs.journal import folder_of, swarm_of
 from swarmd.cli.verbs.record import folder_of as record_of
 from swarmd.core.doctor.findings import Finding
 from swarmd.core.doctor.history import History, Reading
-from swarmd.core.doctor.modes import MODES, Mode, examined
+from swarmd.core.doctor.modes import MODES, Mode, Step, examined, steps_taken
 from swarmd.core.model.channels import FACTS
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.names import MissionId, StreamId
@@ -117,6 +117,7 @@ Row = tuple[Mode, Finding]
 
 def _lines(sight: Sight, history: History, found: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
     rows = [(mode, one) for mode in MODES for one in found[mode.name]]
+    yield from (_step_line(history, step) for step in steps_taken(history))
     if not rows:
         seen = f"{counted(len(history.members), 'agent')}, {counted(len(history.calls), 'call')}"
         yield f"nothing was found in {plain(history.mission)} ({seen})"
@@ -124,6 +125,12 @@ def _lines(sight: Sight, history: History, found: Mapping[str, Sequence[Finding]
     yield from table_lines(_columns(history, rows), sight.ink)
     for mode in dict.fromkeys(mode for mode, _ in rows):
         yield f"{mode.name}: {mode.title}. What to do: {mode.remedy}."
+
+
+def _step_line(history: History, step: Step) -> str:
+    name, entries = plain(history.name_of(step.agent)), ", ".join(step.evidence)
+    outcome = plain(step.outcome) or "not known"
+    return f"corrected: {name}, {step.detector} ({step.rule}): {step.step}: {outcome} ({entries})"
 
 
 def _columns(history: History, rows: Sequence[Row]) -> list[Column]:
@@ -155,17 +162,31 @@ def _value(history: History, found: Mapping[str, Sequence[Finding]]) -> dict[str
         "mission": history.mission,
         "agents": len(history.members),
         "calls": len(history.calls),
-        "modes": [
-            {
-                "mode": mode.name,
-                "mast": mode.number,
-                "title": mode.title,
-                "count": len(found[mode.name]),
-                "findings": [_finding_value(history, one) for one in found[mode.name]],
-                "remedy": mode.remedy,
-            }
-            for mode in MODES
-        ],
+        "modes": [_mode_value(history, mode, found[mode.name]) for mode in MODES],
+        "corrections": [_step_value(history, step) for step in steps_taken(history)],
+    }
+
+
+def _mode_value(history: History, mode: Mode, found: Sequence[Finding]) -> dict[str, Any]:
+    return {
+        "mode": mode.name,
+        "mast": mode.number,
+        "title": mode.title,
+        "count": len(found),
+        "findings": [_finding_value(history, one) for one in found],
+        "remedy": mode.remedy,
+    }
+
+
+def _step_value(history: History, step: Step) -> dict[str, Any]:
+    return {
+        "agent": step.agent,
+        "name": history.name_of(step.agent),
+        "detector": step.detector,
+        "step": step.step,
+        "rule": step.rule,
+        "entries": list(step.evidence),
+        "outcome": step.outcome or None,
     }
 
 

@@ -13,7 +13,7 @@ from swarmd.core.actions import authority, dead_letters, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.actions.verbs.override import OverrideArgs
 from swarmd.core.board import clerk, operator_decision
-from swarmd.core.control import agent_requests, orphans, stops, termination
+from swarmd.core.control import agent_requests, corrections, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
@@ -119,6 +119,8 @@ def _work(
         denied = hand_in(draft, agent, request)
         if denied is not None:
             agent_requests.refuse(draft, agent, message, denied)
+        else:
+            corrections.note_handed_in(draft, agent)
         return
     denied = send_back(draft, agent, request)
     if denied is not None:

@@ -7,12 +7,13 @@ judge of sense are not here: whether a text derails, holds back or disobeys its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from swarmd.core.doctor import events, refused
 from swarmd.core.doctor.findings import Finding
-from swarmd.core.doctor.history import History
+from swarmd.core.doctor.history import Event, History
+from swarmd.core.model.events import JournalEvent
 
 Detector = Callable[[History], Iterable[Finding]]
 
@@ -121,6 +122,37 @@ MODES: Final[tuple[Mode, ...]] = (
         "see what it did: `swarmd record`",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was taken while the mission went on, and what came of it: empty where the
+    journal does not say.
+    """
+
+    agent: str
+    detector: str
+    step: str
+    rule: str
+    evidence: tuple[str, ...]
+    outcome: str = ""
+
+
+def steps_taken(history: History) -> list[Step]:
+    """In order."""
+    steps: dict[tuple[str, ...], Step] = {}
+    for one in history.of(JournalEvent.INTERVENTION_MADE, JournalEvent.INTERVENTION_ENDED):
+        made = _step_of(one)
+        key = (made.agent, made.rule, made.step)
+        known = steps.get(key)
+        steps[key] = replace(made, evidence=known.evidence + made.evidence) if known else made
+    return list(steps.values())
+
+
+def _step_of(one: Event) -> Step:
+    names = ("detector", "step", "rule", "outcome")
+    detector, step, rule, outcome = (str(one.data.get(name, "")) for name in names)
+    return Step(one.agent, detector, step, rule, (one.entry,), outcome)
 
 
 def examined(history: History) -> dict[str, list[Finding]]:

@@ -7,23 +7,15 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 from typing import Final
 
-from swarmd.core.doctor.findings import Finding, each_once, of_refusals
+from swarmd.core.doctor.findings import Finding, of_refusals
 from swarmd.core.doctor.history import History, Refusal
+from swarmd.core.model.corrections import NOT_FINISHED, ROLE_RULES
 from swarmd.core.model.refusals import Rule
-from swarmd.core.model.rules.row import Law
 
 # Of the last two no release writes any more: they counted equal texts, and turns that only talked.
 NO_CHANGE: Final = frozenset({Rule.NO_PROGRESS.value, "bus.repeat"})
 FLOOD: Final = frozenset({Rule.RATE.value})
-NOT_FINISHED: Final = frozenset({Rule.TASK_OPEN.value, Rule.TASK_CHECKS.value})
 VACUOUS: Final = frozenset({Rule.SPAWN_CHECKS.value})
-# A role says what an agent may do; these laws refuse what is beyond it. To wait for permission is
-# no disobedience, and to name somebody who has just ended is a slip.
-_OF_A_ROLE: Final = frozenset({Law.SPAWN, Law.PRIVILEGES, Law.PRECEDENCE, Law.TERMINATE})
-_OTHERS: Final = frozenset({Rule.APPROVAL_NEEDED, Rule.UNKNOWN_AGENT, Rule.SPAWN_RATE})
-ROLE_RULES: Final = frozenset(
-    rule.value for rule in Rule if rule.law in _OF_A_ROLE and rule not in _OTHERS
-)
 # Refusals of one agent by one rule: one or two are trying what is allowed.
 REFUSALS_MIN: Final = 3
 
@@ -53,12 +45,11 @@ def ping_pong(history: History) -> Iterator[Finding]:
     chain of turns ended.
     """
     cut = {episode[0].agent: episode for episode in _episodes(history, NO_CHANGE)}
-    for one, other in combinations(cut, 2):
-        if _speak_to_each_other(cut[one], cut[other]):
-            both = (*cut[one], *cut[other])
-            evidence = each_once(refusal.entry for refusal in both)
-            used = history.used(one, {refusal.turn for refusal in cut[one]})
-            yield Finding(one, f"with {history.name_of(other)}", evidence, len(both), used)
+    for one, other in combinations(cut.values(), 2):
+        if _speak_to_each_other(one, other):
+            with_whom = f"with {history.name_of(other[0].agent)}"
+            turns = {refusal.turn for refusal in one}
+            yield of_refusals(history, [*one, *other], with_whom, turns)
     for episode in _episodes(history, {Rule.HOPS.value}):
         yield of_refusals(history, episode, episode[0].detail)
 

@@ -1,0 +1,78 @@
+"""The ladder on a real worker and a real supervisor, over the real store: who is told, and that the
+record proves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmd.core.model.channels import BOARD_ROOM, inbox
+from swarmd.core.model.names import FIRST, AgentId
+from swarmd.ports.models import Answered, Failed, Prompt, Usage
+from tests.runtime.test_worker import journal_of, jumping, stored, supervised, until, worker_of
+from tests.zoo.stage import directive
+from tests.zoo.wedged import Sleeper, _move, _seat
+
+SAME = "I am at it."
+
+
+@dataclass(slots=True)
+class Looping(Sleeper):
+    """Its executive says the same in each turn; `read` is what stood in its prompts."""
+
+    read: list[str] = field(default_factory=list)
+
+    async def attempt(
+        self, prompt: Prompt, sending: Callable[[], None] = lambda: None
+    ) -> Answered | Failed:
+        view = prompt.view
+        if view.call is not None:
+            return Answered((_seat(view.call.phase, is_first=not self.executive),), Usage(1, 1))
+        self.executive[:] = [view.agent]
+        self.read += (message.text for message in view.mail)
+        report: Any = {"move": "report", "text": SAME, "done": False}
+        return Answered((_move(report),), Usage(1, 1))
+
+
+def test_a_loop_is_noted_in_its_own_brief_and_then_told_to_whoever_leads_it() -> None:
+    async def test() -> None:
+        model = Looping(lambda _: 0.0, last=0)
+        async with stored() as store, supervised(store, worker_of(store, model)):
+            await store.keep_mission({"mission": "What is six by seven?", "id": "m-loop"})
+
+            async def made() -> list[Any]:
+                return await journal_of(store, "intervention.made")
+
+            async def is_called() -> bool:
+                return bool(model.executive)
+
+            await until(is_called, 60.0)
+            agent = AgentId(model.executive[0])
+            for number in range(6):
+                turn = (await store.resume(agent)).turn
+                # What it is asked is what it was asked before: nothing new to do.
+                await store.post(inbox(agent), directive("Go on.", to=agent))
+
+                async def is_over(turn: int = turn) -> bool:
+                    return (await store.resume(agent)).turn > turn
+
+                await until(is_over, 60.0)
+
+                async def is_told(number: int = number) -> bool:
+                    return number < 3 or bool(await made())
+
+                await until(is_told, 60.0)
+                if len(await made()) == 2:
+                    break
+            steps = [(one["agent"], one["step"]) for one in await made()]
+            assert steps == [(agent, "note"), (agent, "superior")]
+            (outcome,) = await journal_of(store, "intervention.ended")
+            assert (outcome["step"], outcome["outcome"]) == ("note", "did not move")
+            assert any("bus.no-progress in turn" in text for text in model.read), "in its brief"
+            room = await store.read(BOARD_ROOM, FIRST, 1_000)
+            (word,) = [m for m in room if m.data.get("correction") == "superior"]
+            assert "new worker" in word.text
+
+    jumping(test)
