@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from swarmd.core.model.channels import BOARD_ROOM, inbox
 from swarmd.core.model.names import FIRST, AgentId
 from swarmd.ports.models import Answered, Failed, Prompt, Usage
+from tests.runtime.recorded import rebuilt
 from tests.runtime.test_worker import journal_of, jumping, stored, supervised, until, worker_of
 from tests.zoo.stage import directive
 from tests.zoo.wedged import Sleeper, _move, _seat
@@ -23,6 +26,7 @@ class Looping(Sleeper):
     """Its executive says the same in each turn; `read` is what stood in its prompts."""
 
     read: list[str] = field(default_factory=list)
+    more: tuple[Any, ...] = ()  # moves of each turn beside its report
 
     async def attempt(
         self, prompt: Prompt, sending: Callable[[], None] = lambda: None
@@ -33,17 +37,29 @@ class Looping(Sleeper):
         self.executive[:] = [view.agent]
         self.read += (message.text for message in view.mail)
         report: Any = {"move": "report", "text": SAME, "done": False}
-        return Answered((_move(report),), Usage(1, 1))
+        return Answered((_move(report), *map(_move, self.more)), Usage(1, 1))
 
 
-def test_a_loop_is_noted_in_its_own_brief_and_then_told_to_whoever_leads_it() -> None:
+ELSEWHERE = {"move": "say", "room": "nowhere", "text": "Is anybody there?"}
+
+
+@pytest.mark.parametrize("more", [(), (ELSEWHERE,)])
+def test_a_loop_is_noted_in_its_own_brief_and_then_told_to_whoever_leads_it(
+    more: tuple[Any, ...],
+) -> None:
+    """Also where another rule refuses something in the same turns: the journal holds."""
+
     async def test() -> None:
-        model = Looping(lambda _: 0.0, last=0)
+        model = Looping(lambda _: 0.0, last=0, more=more)
         async with stored() as store, supervised(store, worker_of(store, model)):
             await store.keep_mission({"mission": "What is six by seven?", "id": "m-loop"})
 
+            async def told(event: str) -> list[Any]:
+                entries = await journal_of(store, f"intervention.{event}")
+                return [one for one in entries if one["detector"] == "no_progress"]
+
             async def made() -> list[Any]:
-                return await journal_of(store, "intervention.made")
+                return await told("made")
 
             async def is_called() -> bool:
                 return bool(model.executive)
@@ -68,11 +84,15 @@ def test_a_loop_is_noted_in_its_own_brief_and_then_told_to_whoever_leads_it() ->
                     break
             steps = [(one["agent"], one["step"]) for one in await made()]
             assert steps == [(agent, "note"), (agent, "superior")]
-            (outcome,) = await journal_of(store, "intervention.ended")
+            (outcome,) = await told("ended")
             assert (outcome["step"], outcome["outcome"]) == ("note", "did not move")
             assert any("bus.no-progress in turn" in text for text in model.read), "in its brief"
             room = await store.read(BOARD_ROOM, FIRST, 1_000)
-            (word,) = [m for m in room if m.data.get("correction") == "superior"]
+            (word, *_) = [m for m in room if m.data.get("correction") == "superior"]
             assert "new worker" in word.text
+            _, auditor = rebuilt(await store.read_journal(FIRST, 10_000))
+            assert auditor.faults == []
+            rules = {one["rule"] for one in await journal_of(store, "turn.refused")}
+            assert rules == {"bus.no-progress", *(["bus.channel"] if more else [])}
 
     jumping(test)
