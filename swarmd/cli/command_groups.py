@@ -1,5 +1,5 @@
-"""The groups of verbs `dead`, `override` and `journal`, and `result` and `record`, as typer reads
-them.
+"""The groups of verbs `dead`, `override` and `journal`, and `result`, `record` and `doctor`, as
+typer reads them.
 
 As in `commands`, what a verb does is in the module of its subject, and everything heavy is imported
 by the verb that needs it.
@@ -355,3 +355,17 @@ def replay(
         raise UsageError("--fork needs --until ENTRY: from where it is to go on")
     source = replay_verb.source_of(settings, mission, until)
     return fork_verb.fork(settings, source, fork, is_agreed=is_agreed, as_json=as_json)
+
+
+# --- what went wrong --------------------------------------------------------------------------
+
+
+@flat
+def doctor(where: Connection, mission: MissionReference, as_json: Json = False) -> int:
+    """Find what went wrong in a mission, as its journal tells it; 7 where something did.
+
+    Example: swarmd doctor m-7kq2
+    """
+    from swarmd.cli.verbs import doctor as doctor_verb
+
+    return doctor_verb.doctor(where.settings(), mission, as_json=as_json)

@@ -14,7 +14,7 @@ import typer
 
 from swarmd.cli import completion, connection
 from swarmd.cli.action_commands import group_with_actions
-from swarmd.cli.command_groups import dead, journal, override, record, replay, result
+from swarmd.cli.command_groups import dead, doctor, journal, override, record, replay, result
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.options import (
     ORDER_SECONDS,
@@ -362,7 +362,6 @@ def approvals(where: Connection, as_json: Json = False) -> int:
     return connection.look(where.settings(), as_json, approval_verbs.approvals)
 
 
-app.command("record", rich_help_panel="Look")(record)
 app.add_typer(dead, name="dead", rich_help_panel="Act")
 app.add_typer(override, name="override", rich_help_panel="Act")
 
@@ -370,7 +369,8 @@ app.add_typer(override, name="override", rich_help_panel="Act")
 # --- prove ------------------------------------------------------------------------------------
 
 app.add_typer(journal, name="journal", rich_help_panel="Prove")
-app.command("replay", rich_help_panel="Prove")(replay)
+for verb, panel in ((record, "Look"), (replay, "Prove"), (doctor, "Prove")):
+    app.command(rich_help_panel=panel)(verb)
 
 
 @app.command(rich_help_panel="Prove")

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from swarmd.adapters.config.loader import load
 from swarmd.core.model.board_rules import BoardRules
+from swarmd.core.model.corrections import Corrections
 from swarmd.core.model.declarations import Limits, Provider, Role, Room, Taint
 from swarmd.core.model.redis_users import AclRole
 
@@ -22,6 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="
     ("file", "names"),
     [
         ("board.yaml", set(BoardRules.model_fields)),
+        ("corrections.yaml", set(Corrections.model_fields)),
         (
             "limits.yaml",
             set(Limits.model_fields) - {"taint"} | {f"taint.{name}" for name in Taint.model_fields},

@@ -84,6 +84,29 @@ def test_a_swarm_that_lives_is_verified_and_looked_back_at(swarm: SwarmProcess) 
     assert spawned["agent"] in shown
 
 
+def test_a_mission_that_went_well_is_healthy_and_one_that_nobody_knows_is_not_found(
+    swarm: SwarmProcess,
+) -> None:
+    mission = worked(swarm)
+    found = said(done := swarm.verb("doctor", mission[:6], "--json"))
+    assert (done.returncode, found["mission"]) == (Exit.DONE, mission)
+    assert found["agents"] >= 1
+    assert found["calls"] >= 3
+    assert {mode["count"] for mode in found["modes"]} == {0}
+    assert "nothing was found" in swarm.verb("doctor", mission).stdout
+    assert swarm.verb("doctor", "m-nobody").returncode == Exit.NOT_FOUND
+
+
+def test_a_swarm_that_has_stopped_is_diagnosed_from_its_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "swans.md").write_text(PIECE)
+    with short_folder() as data:
+        with swarm_up(data, SWARMD_KNOWLEDGE=str(tmp_path)) as up:
+            mission = worked(up)
+        found = said(done := verb(clean_environment(data), "doctor", mission, "--json"))
+        assert (done.returncode, found["mission"]) == (Exit.DONE, mission)
+        assert found["calls"] >= 3, "also those that no entry has yet"
+
+
 @pytest.mark.parametrize("when", ["yesterday", "2027-13-01", ""])
 def test_a_moment_that_cannot_be_meant_is_refused(swarm: SwarmProcess, when: str) -> None:
     assert swarm.verb("journal", "at", when).returncode == Exit.USAGE

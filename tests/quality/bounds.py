@@ -22,9 +22,9 @@ BOUNDS: Final[Mapping[str, float]] = {
     "class_lines_max": 299,
     "file_lines_max": 450,
     "parameters_max": 8,
-    "core_rooms": 12,
+    "core_rooms": 13,
     "core_floors": 7,
-    "core_arrows": 32,
+    "core_arrows": 34,
     "core_circles": 0,
 }
 # A figure that is so far below its bound has been improved, and the bound forgotten.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.zoo.healthy import HEALTHY
-from tests.zoo.sick import SICK
-from tests.zoo.stage import DETECTED_WITHIN, Cage, Finding, chance_of, live
+from tests.zoo.sick import DEAD_LETTER, FLOOD, NO_CHANGE, SICK
+from tests.zoo.stage import DETECTED_WITHIN, Cage, Finding, Life, chance_of, live
 from tests.zoo.wedged import STALLED, never_ends, takes_its_time
 
 
@@ -25,10 +25,21 @@ class Seen:
     truth: str
     found: Sequence[Finding]
     after: int | None = None
+    modes: frozenset[str] = frozenset()  # that the doctor finds afterwards
 
     @property
     def is_right(self) -> bool:
-        """Found by its detector and no other, in time; or rightly not found."""
+        """Found by its detector and no other, in time, and by the doctor; or rightly not found."""
+        return self.is_rightly_detected and self.is_rightly_diagnosed
+
+    @property
+    def is_rightly_diagnosed(self) -> bool:
+        """The doctor names its mode. Two that loop together may be named as such as well."""
+        wanted = {MODE_OF[self.truth]} if self.truth else set()
+        return wanted <= self.modes and self.modes <= wanted | MAY_BE_NAMED.get(self.truth, set())
+
+    @property
+    def is_rightly_detected(self) -> bool:
         by = {finding.detector for finding in self.found}
         is_soon = self.after is None or self.after <= DETECTED_WITHIN
         return by == ({self.truth} if self.truth else set()) and is_soon
@@ -36,25 +47,38 @@ class Seen:
     def __str__(self) -> str:
         by = ", ".join(sorted({finding.detector for finding in self.found})) or "nothing"
         late = "" if self.after is None else f" after {self.after} turns"
-        return f"{self.mind}, seed {self.seed}: {by}{late}, and it is {self.truth or 'healthy'}"
+        named = ", ".join(sorted(self.modes)) or "nothing"
+        is_so = f"and it is {self.truth or 'healthy'}; the doctor says {named}"
+        return f"{self.mind}, seed {self.seed}: {by}{late}, {is_so}"
 
 
 Watched = Callable[[int], Seen]
+
+# What the doctor calls a fault, by the detector that it is for.
+MODE_OF: Final = {
+    NO_CHANGE: "repetition",
+    FLOOD: "flood",
+    DEAD_LETTER: "poison",
+    STALLED: "stalled",
+}
+MAY_BE_NAMED: Final[dict[str, set[str]]] = {NO_CHANGE: {"ping-pong"}}
 
 
 def _caged(make: Callable[[random.Random], Cage], truth: str) -> Watched:
     def watched(seed: int) -> Seen:
         cage = make(chance_of(make.__name__, seed))
-        found = live(cage)
+        life = live(cage)
+        found = life.found
         after = found[0].turn - cage.sick_from if found and cage.sick_from else None
-        return Seen(make.__name__, seed, truth, found, after)
+        return Seen(make.__name__, seed, truth, found, after, life.modes)
 
     return watched
 
 
-def _supervised(watch: Callable[[random.Random], list[Finding]], truth: str) -> Watched:
+def _supervised(watch: Callable[[random.Random], Life], truth: str) -> Watched:
     def watched(seed: int) -> Seen:
-        return Seen(watch.__name__, seed, truth, watch(chance_of(watch.__name__, seed)))
+        life = watch(chance_of(watch.__name__, seed))
+        return Seen(watch.__name__, seed, truth, life.found, modes=life.modes)
 
     return watched
 
@@ -94,7 +118,11 @@ def _counts(everyone: Sequence[Seen]) -> list[str]:
         recall = sum(_is_by(one, detector) for one in sick) / len(sick)
         alarms = sum(_is_by(one, detector) for one in others)
         rows.append(f"{detector:17} {len(sick):5} {recall:7.3f} {len(others):7} {alarms:13}")
-    return rows
+    ill = [one for one in everyone if one.truth]
+    named = sum(one.is_rightly_diagnosed for one in ill) / max(1, len(ill))
+    well = [one for one in everyone if not one.truth]
+    alarms = sum(bool(one.modes) for one in well)
+    return [*rows, f"{'swarmd doctor':17} {len(ill):5} {named:7.3f} {len(well):7} {alarms:13}"]
 
 
 def _is_by(one: Seen, detector: str) -> bool:

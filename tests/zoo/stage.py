@@ -42,6 +42,7 @@ from tests.runtime.test_worker import (
     until,
     worker_of,
 )
+from tests.zoo.doctored import modes_of
 
 Json = dict[str, Any]
 # Answers of one turn, in their order; each is a list of moves.
@@ -247,7 +248,23 @@ async def _found(store: RedisStore) -> list[Finding]:
     return [*cut, *dead, *failed]
 
 
-async def _live(cage: Cage) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What detectors found while it went on, in the order of its facts, and the modes that the
+    doctor finds afterwards.
+    """
+
+    found: Sequence[Finding]
+    modes: frozenset[str]
+
+
+async def _looked_back(store: RedisStore, cage: Cage, found: Sequence[Finding]) -> Life:
+    facts = await store.read_facts(FIRST, 10_000)
+    requests = [m for m in await store.read(REQUESTS, FIRST, 100) if m.data["type"] == "failed"]
+    return Life(found, modes_of(cage.agents, facts, requests))
+
+
+async def _live(cage: Cage) -> Life:
     keeper = Keeper(cage)
 
     async def looking(_: Acting, args: Any) -> Mapping[str, Any]:
@@ -264,9 +281,9 @@ async def _live(cage: Cage) -> list[Finding]:
             for number in range(1, cage.turns + 1):
                 await _woken(store, cage.wake(number))
                 if found := await _found(store):
-                    return found
+                    return await _looked_back(store, cage, found)
             await anyio.sleep(cage.seconds)
-            return await _found(store)
+            return await _looked_back(store, cage, await _found(store))
 
 
 async def _woken(store: RedisStore, posts: Message | Sequence[Message]) -> None:
@@ -282,8 +299,8 @@ async def _woken(store: RedisStore, posts: Message | Sequence[Message]) -> None:
     await until(is_over, TURN_SECONDS)
 
 
-def live(cage: Cage) -> list[Finding]:
-    """All that is found of a cage, in the order of its facts."""
+def live(cage: Cage) -> Life:
+    """All that is found of a cage."""
     return jumping(lambda: _live(cage))
 
 

@@ -28,15 +28,19 @@ def test_the_zoo_has_twenty_healthy_minds_and_a_fault_for_each_detector() -> Non
 
 def test_the_table_counts_what_was_missed_and_what_was_found_in_vain() -> None:
     loop, late = Finding("bus.no-progress", "a-one", 4), Finding("bus.no-progress", "a-one", 9)
+    named = frozenset({"repetition"})
     seen = [
-        Seen("loops", 0, "bus.no-progress", [loop], 3),
+        Seen("loops", 0, "bus.no-progress", [loop], 3, named),
         Seen("loops", 1, "bus.no-progress", []),
-        Seen("loops", 2, "bus.no-progress", [late], 8),
+        Seen("loops", 2, "bus.no-progress", [late], 8, named),
         Seen("works", 0, "", []),
         Seen("works", 1, "", [loop]),
+        Seen("works", 2, "", [], modes=named),
+        Seen("loops", 3, "bus.no-progress", [loop], 3, frozenset({"flood"})),
     ]
-    assert [one.is_right for one in seen] == [True, False, False, True, False]
+    assert [one.is_right for one in seen] == [True, False, False, True, False, False, False]
     lines = table(seen)
-    assert lines[1].split() == ["loops", "bus.no-progress", "3", "1", "3", "to", "8"]
-    assert lines[2].split() == ["works", "healthy", "2", "1"]
-    assert lines[-1].split() == ["bus.no-progress", "3", "0.667", "2", "1"]
+    assert lines[1].split() == ["loops", "bus.no-progress", "4", "1", "3", "to", "8"]
+    assert lines[2].split() == ["works", "healthy", "3", "1"]
+    assert lines[-2].split() == ["bus.no-progress", "4", "0.750", "3", "1"]
+    assert lines[-1].split() == ["swarmd", "doctor", "4", "0.500", "3", "1"]

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import anyio
 
-from swarmd.core.model.channels import inbox
+from swarmd.core.model.channels import JOURNAL, inbox
 from swarmd.core.model.declarations import Declarations
 from swarmd.core.model.moves import MOVE
-from swarmd.core.model.names import AgentId, HostId
+from swarmd.core.model.names import FIRST, AgentId, HostId, MissionId
 from swarmd.ports.models import Answered, Failed, Prompt, Usage
 from swarmd.runtime.supervisor.supervisor import Supervisor
 from tests.runtime.test_worker import (
@@ -27,7 +27,8 @@ from tests.runtime.test_worker import (
     until,
     worker_of,
 )
-from tests.zoo.stage import Finding, directive
+from tests.zoo.doctored import modes_in
+from tests.zoo.stage import Finding, Life, directive
 
 STALLED: Final = "agent.stalled"
 STALL_SECONDS: Final = 30.0
@@ -89,7 +90,7 @@ def _move(move: Mapping[str, Any]) -> Any:
     return MOVE.validate_python(move)
 
 
-async def _watched(model: Sleeper, turns: int, pause: float) -> list[Finding]:
+async def _watched(model: Sleeper, turns: int, pause: float) -> Life:
     declared = _patient()
     async with stored() as store:
         worker = worker_of(store, model, declared=declared)
@@ -110,20 +111,22 @@ async def _watched(model: Sleeper, turns: int, pause: float) -> list[Finding]:
                 await store.post(inbox(agent), directive(f"part {number}", to=agent))
             await anyio.sleep(1.5 * STALL_SECONDS)
             entries = await journal_of(store, STALLED)
+            journal = await store.read(JOURNAL, FIRST, 10_000)
             supervisor.stop.set()
             model.thinks = lambda _: 0.0
             tasks.cancel_scope.cancel()
-    return [Finding(STALLED, entry["agent"], model.calls) for entry in entries]
+    found = [Finding(STALLED, entry["agent"], model.calls) for entry in entries]
+    return Life(found, modes_in(MissionId("m-zoo"), journal))
 
 
-def never_ends(chance: random.Random) -> list[Finding]:
+def never_ends(chance: random.Random) -> Life:
     """From a call on that differs from seed to seed, also the first."""
     at = chance.randint(1, 3)
     model = Sleeper(lambda call: 100 * STALL_SECONDS if call >= at else 1.0, last=9)
     return jumping(lambda: _watched(model, 3, 5.0))
 
 
-def takes_its_time(chance: random.Random) -> list[Finding]:
+def takes_its_time(chance: random.Random) -> Life:
     """Each call takes most of what it may, and no more."""
     share = chance.uniform(0.5, 0.8)
     model = Sleeper(lambda call: share * STALL_SECONDS, last=5)

@@ -42,6 +42,7 @@ from swarmd.adapters.config.faults import (
 from swarmd.adapters.config.validation import note_validation_error
 from swarmd.adapters.config.yaml_lines import Located, Parsed, parse_lines
 from swarmd.core.model.board_rules import BoardRules
+from swarmd.core.model.corrections import Corrections
 from swarmd.core.model.declarations import (
     Declarations,
     Limits,
@@ -63,7 +64,7 @@ TITLE_CHARS_MAX: Final = 200
 _TEXTS: Final = ("constitution.md", "procedures.md", "handbook.md")
 
 
-_SETTINGS: Final = ("acl.yaml", "board.yaml", "limits.yaml", "models.yaml")
+_SETTINGS: Final = ("acl.yaml", "board.yaml", "corrections.yaml", "limits.yaml", "models.yaml")
 
 
 _FOLDERS: Final = {"personas": ".md", "roles": ".yaml"}
@@ -331,6 +332,7 @@ def _assemble(read: _Read, digest: str, functions: Functions) -> Declarations:
         models=_model_of(read.models),
         rooms={name: _model_of(room) for name, room in read.rooms.items()},
         digest=digest,
+        corrections=_model_of(read.corrections),
         acl=_model_of(read.acl),
         functions=functions,
     )
@@ -347,6 +349,7 @@ class _Read:
     board: Parsed | None
     limits: Parsed | None
     models: Parsed | None
+    corrections: Parsed | None
     acl: Parsed | None
 
 
@@ -363,6 +366,7 @@ def _read_all(files: Mapping[str, SourceFile]) -> _Read:
         board=_read_fields(BoardRules, files.get("policies/board.yaml")),
         limits=_read_fields(Limits, files.get("policies/limits.yaml")),
         models=_read_fields(Models, files.get("policies/models.yaml")),
+        corrections=_read_fields(Corrections, files.get("policies/corrections.yaml")),
         acl=_read_fields(Acl, files.get("policies/acl.yaml")),
     )
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from swarmd.core.agent.waiting import NO_WAIT, AgentWait, is_settled, settled_by
 from swarmd.core.model.channels import down, inbox
+from swarmd.core.model.corrections import CORRECTION, NOTE
 from swarmd.core.model.declarations import Room
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Kind, Message
@@ -61,11 +62,13 @@ def wakes(agent: Agent, message: Message, rooms: Mapping[str, Room]) -> bool:
 
 
 def _acknowledges(agent: Agent, message: Message) -> bool:
-    """Does it say that what the agent asked for has been done? A refusal does not, nor the end of
-    a child that somebody else has ended or that failed.
+    """Does it say that what the agent asked for has been done, or what its own turns were like? A
+    refusal does not, nor the end of a child that somebody else has ended or that failed.
     """
     if message.kind is Kind.ANSWER:
         return message.data.get("outcome") in ("created", "done")
+    if message.data.get(CORRECTION) == NOTE:
+        return True
     is_end = message.kind is Kind.NOTICE and bool(message.data.get("ended"))
     return is_end and message.data.get("by") == agent.id
 

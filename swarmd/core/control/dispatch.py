@@ -13,7 +13,7 @@ from swarmd.core.actions import authority, dead_letters, registry
 from swarmd.core.actions import stop as stop_action
 from swarmd.core.actions.verbs.override import OverrideArgs
 from swarmd.core.board import agenda, clerk, operator_decision
-from swarmd.core.control import agent_requests, orphans, stops, termination
+from swarmd.core.control import agent_requests, corrections, orphans, stops, termination
 from swarmd.core.missions import queue
 from swarmd.core.model.actions import Actor, Args
 from swarmd.core.model.channels import BOARD_ROOM, ORDERS, REQUESTS, up
@@ -116,7 +116,9 @@ def _work(
     nothing of a record that did not follow.
     """
     if isinstance(request, HandInRequest):
-        agent_requests.hand_in(draft, agent, request, message)
+        denied = agent_requests.hand_in(draft, agent, request, message)
+        if denied is None:
+            corrections.note_handed_in(draft, agent)
         return
     denied = send_back(draft, agent, request)
     if denied is not None:

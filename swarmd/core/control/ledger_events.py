@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from swarmd.core.agent.turn import REFUSAL_DETAIL_MAX
-from swarmd.core.control import orphans, replacements, stalls
+from swarmd.core.control import corrections, orphans, replacements, stalls
 from swarmd.core.journal.turn_refusals import TurnRefusal, number_in, refused_in_turns
 from swarmd.core.missions import queue
 from swarmd.core.model.changes import Post
@@ -76,9 +76,12 @@ def act(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
 
 
 def record_refusals(draft: Draft, facts: Sequence[tuple[StreamId, Fact]]) -> None:
-    """An entry for each agent, turn and rule, right after the one that has these facts."""
+    """An entry for each agent, turn and rule, right after the one that has these facts, and what is
+    done about it.
+    """
     for refusal in refused_in_turns(fact for _, fact in facts):
         _refused(draft, refusal)
+        corrections.note_refusal(draft, refusal)
 
 
 def _refused(draft: Draft, refusal: TurnRefusal) -> None:
@@ -113,6 +116,7 @@ def _mission_of(agent: Agent | None, account: str) -> str:
 def _settled(draft: Draft, agent: Agent | None, fact: Fact) -> None:
     if agent is not None:
         stalls.got_on(draft, agent)
+        corrections.note_turn(draft, agent, number_in(fact.get("call", "").partition(":")[0]))
     over = _overdraft(fact)
     if not over:
         return

@@ -49,17 +49,19 @@ def need(swarm: Swarm, agent: Agent, taint: Iterable[str]) -> Need | None:
         return None
     if often > limits.replacements_max:
         detail = f"this task was given anew {limits.replacements_max} times (replacements_max)"
-    elif watch.corrective_calls >= _calls_max(swarm, agent.mission):
+    elif corrective_calls_left(swarm, agent.mission) <= 0:
         percent = limits.corrections_percent
-        detail = f"replacements have used {percent} % of the mission's calls (corrections_percent)"
+        detail = f"corrections have used {percent} % of the mission's calls (corrections_percent)"
     else:
         return None
     return Need(Authority.BOARD, Rule.TAINT_PERMISSION, detail)
 
 
-def _calls_max(swarm: Swarm, mission: MissionId) -> int:
+def corrective_calls_left(swarm: Swarm, mission: MissionId) -> int:
+    """How many calls a mission may still use for replacements and for steps of a ladder."""
     percent = swarm.declared.limits.corrections_percent
-    return swarm.missions[mission].budget["calls"] * percent // 100
+    most = swarm.missions[mission].budget["calls"] * percent // 100
+    return most - _watch(swarm, mission).corrective_calls
 
 
 def note_made(draft: Draft, agent: Agent) -> None:

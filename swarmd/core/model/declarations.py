@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from swarmd.core.model.board_rules import BoardRules
 from swarmd.core.model.charter import AMOUNT_MAX, Amount, Amounts, Line, Seconds, Word, Written
 from swarmd.core.model.consequences import Consequence
+from swarmd.core.model.corrections import Corrections
 from swarmd.core.model.functions import BUILT_IN, Functions
 from swarmd.core.model.generation import Generation
 from swarmd.core.model.moves import ROLE_MOVES
@@ -367,7 +368,8 @@ class Declarations:
     models: Models
     rooms: dict[str, Room]
     digest: str
-    acl: Acl = Acl(commands={}, roles={})  # frozen, and so shared without harm
+    corrections: Corrections = Corrections()  # frozen, and so shared without harm
+    acl: Acl = Acl(commands={}, roles={})  # as above
     # Those that there are, and not only those that somebody declared.
     functions: Functions = field(default_factory=lambda: BUILT_IN)
 

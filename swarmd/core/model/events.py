@@ -87,6 +87,16 @@ class JournalEvent(StrEnum):
         "An executive begins that came after others; `follows` are the ids of those.",
     )
     AGENT_RESUMED = ("agent.resumed", "agent seconds", "A stalled agent makes progress again.")
+    INTERVENTION_MADE = (
+        "intervention.made",
+        "agent rule detector step turns",
+        "An agent goes on doing what `rule` refuses, and a step was taken; `turns` were refused.",
+    )
+    INTERVENTION_ENDED = (
+        "intervention.ended",
+        "agent rule detector step turns outcome",
+        "What came of a step: `moved` or `did not move`.",
+    )
     AGENT_STUCK = (
         "agent.stuck",
         "agent segment",

@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from swarmd.core.model.corrections import Episode
+
 # Of an operator's word as a seat is shown it; the whole stands in the room.
 WORD_CHARS_MAX: Final = 4_000
 # Words of an operator that seats are still shown, the newest.
@@ -58,7 +60,7 @@ class Watch(BaseModel):
     set_aside: tuple[str, ...] = ()  # of `put`, what is put again (`board.setting_aside`)
     answering: Answering | None = None
     # How often the creator of a task's agent has ended it, who was created in such a one's place,
-    # and the calls of those.
+    # and the calls of those and of steps of a ladder.
     ended: dict[str, int] = {}
     replacements: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()  # executives that a motion has put others in the place of
@@ -69,6 +71,7 @@ class Watch(BaseModel):
     begun: tuple[str, ...] = ()
     # What executives were last directed to do, its beginning, until their next report.
     directed: dict[str, str] = {}
+    episodes: dict[str, Episode] = {}  # by their signatures (`control.corrections`)
 
     @property
     def is_unanswered(self) -> bool:

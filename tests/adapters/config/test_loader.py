@@ -560,10 +560,22 @@ def test_a_fault_in_a_role_is_said_with_its_line(
             "x",
             (
                 "1: file: is unknown; known: constitution.md, procedures.md, handbook.md, "
-                "acl.yaml, board.yaml, limits.yaml, models.yaml, personas/, roles/"
+                "acl.yaml, board.yaml, corrections.yaml, limits.yaml, models.yaml, personas/, roles/"
             ),
         ),
         ("handbook.md", " \n\n", "1: file: is empty"),
+        ("corrections.yaml", "no_progress: {after: 0}\n", "1: no_progress.after: "),
+        (
+            "corrections.yaml",
+            "premature_end: {after: 1, steps: [shout]}\n",
+            "1: premature_end.steps.0: ",
+        ),
+        (
+            "corrections.yaml",
+            "no_progress: {after: 1, steps: [note, note]}\n",
+            "1: no_progress.steps: ",
+        ),
+        ("corrections.yaml", "overlap: {after: 1}\n", "1: overlap: is unknown"),
     ],
 )
 def test_a_fault_in_any_other_policy_is_said_with_its_line(
@@ -781,6 +793,7 @@ def test_init_into_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 # --- whatever the bytes ------------------------------------------------------------------------
 
 PLACES = (
+    "corrections.yaml",
     "limits.yaml",
     "board.yaml",
     "models.yaml",

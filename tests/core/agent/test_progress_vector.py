@@ -327,6 +327,14 @@ def test_what_befalls_a_child_is_a_change_once() -> None:
     assert [turns.turn(mail=[one]) for one in (notice, again)] == [True, False]
 
 
+def test_a_word_about_its_own_turns_does_not_begin_the_count_anew() -> None:
+    turns = Turns()
+    note = letter(Kind.NOTICE, "x", sender=SUPERVISOR, correction="note", rule="bus.no-progress")
+    assert not turns.turn(mail=[note])
+    above = letter(Kind.NOTICE, "x", sender=SUPERVISOR, correction="superior", agent="a-1")
+    assert turns.turn(mail=[above]), "what befell a child"
+
+
 def test_an_answer_to_something_new_is_not_counted() -> None:
     turns = Turns()
     for n in range(9):

@@ -81,6 +81,14 @@ def test_inbox_directives_and_reports_wake_an_agent() -> None:
         assert wakes(agent, _message(channel), ROOM_OF)
 
 
+def test_a_note_about_its_own_turns_waits_for_the_next_one() -> None:
+    _, top, _ = _cast()
+    note = replace(_message(inbox(top.id), kind=Kind.NOTICE), data={"correction": "note"})
+    assert concerns(top, note)
+    assert not wakes(top, note, ROOM_OF)
+    assert wakes(top, replace(note, data={"correction": "superior"}), ROOM_OF)
+
+
 def test_its_own_posts_never_concern_an_agent() -> None:
     _, top, _ = _cast()
     assert not concerns(top, _message(HALL, top.id, text=f"@{top.name}"))
