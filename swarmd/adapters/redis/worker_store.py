@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from textwrap import shorten
 from typing import Final, Literal
 
 from swarmd.adapters.redis.agent_state import memory_of, positions_of
@@ -419,4 +420,5 @@ def _task_of(charter: str | None) -> str:
         task = json.loads(charter or "{}").get("task")
     except (ValueError, AttributeError):
         return ""
-    return str(task or "").strip().split("\n", 1)[0][:TASK_SHOWN_MAX]
+    line = str(task or "").strip().split("\n", 1)[0]
+    return shorten(line, TASK_SHOWN_MAX, placeholder=" …")

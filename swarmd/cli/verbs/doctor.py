@@ -119,7 +119,8 @@ def _lines(sight: Sight, history: History, found: Mapping[str, Sequence[Finding]
     rows = [(mode, one) for mode in MODES for one in found[mode.name]]
     yield from (_step_line(history, step) for step in steps_taken(history))
     if not rows:
-        seen = f"{counted(len(history.members), 'agent')}, {counted(len(history.calls), 'call')}"
+        calls = f"{counted(len(history.calls), 'call')} of models and functions"
+        seen = f"{counted(len(history.members), 'agent')}, {calls}"
         yield f"nothing was found in {plain(history.mission)} ({seen})"
         return
     yield from table_lines(_columns(history, rows), sight.ink)

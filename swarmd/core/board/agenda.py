@@ -46,8 +46,8 @@ EXCERPT_CHARS: Final = 300
 
 _CAN: Final[Mapping[str, str]] = {
     "permission": "act: approve or deny it, or sort it: refused, or brought before a person",
-    "blocker": "direct it with what it needs, act: fund or grant, charter another in its place, or "
-    "deliver what there is",
+    "blocker": "direct it with what it needs (`files` gives it further ones), act: fund or "
+    "grant, charter another in its place, or deliver what there is",
     "resting": "direct it, charter another in its place, or deliver what there is",
     "stalled": "act: freeze or terminate it, charter another in its place, or wait",
     "frozen": "act: thaw or terminate it, charter another in its place, or deliver what there is",
@@ -58,7 +58,8 @@ _CAN: Final[Mapping[str, str]] = {
 }
 # Where what a motion can give is less than an executive takes.
 _CAN_UNPAID: Final[Mapping[str, str]] = {
-    "blocker": "direct it with what it needs, act: grant, or deliver what there is",
+    "blocker": "direct it with what it needs (`files` gives it further ones), act: grant, or "
+    "deliver what there is",
     "resting": "direct it, or deliver what there is",
     "stalled": "act: freeze or terminate it, or wait",
     "frozen": "act: thaw or terminate it, or deliver what there is",

@@ -70,7 +70,10 @@ def _chosen(
     for reference in motion.reports:
         found = [r for r in reports if reference in (r.agent, r.name)]
         if not found:
-            return Denied(Rule.BOARD_MOTION, f"no report of {reference}")
+            there = ", ".join(dict.fromkeys(r.name for r in reports)) or "nobody"
+            return Denied(
+                Rule.BOARD_MOTION, f"no report of {reference}; there are those of {there}"
+            )
         chosen.append(found[-1])
     if not motion.text.strip() and not any(report.is_done for report in chosen):
         detail = f"no final report among {', '.join(motion.reports)}: an interim one is no result"
