@@ -29,7 +29,7 @@ from swarmd.adapters.redis.connection.pubsub import Bell
 from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app.process import SystemClock
-from swarmd.core.board import agenda
+from swarmd.core.board import standstill
 from swarmd.core.control import rest
 from swarmd.core.model.channels import JOURNAL, RESULTS, room
 from swarmd.core.model.declarations import Declarations, Provider
@@ -259,7 +259,7 @@ async def test_a_kind_of_answer_costs_at_most_one_correction_and_ends_nobody(
     mode: Mode,
 ) -> None:
     # An executive that reported, and not as its last word, is at rest at once.
-    monkeypatch.setattr(agenda, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(standstill, "REST_SECONDS", 0.1)
     monkeypatch.setattr(rest, "REST_SECONDS", 0.1)
     found = await ran(server, namespace, tmp_path, api, mode)
     faults = {}

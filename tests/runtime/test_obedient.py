@@ -42,7 +42,7 @@ from swarmd.adapters.redis.store import RedisStore
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.app.process import SystemClock
 from swarmd.core.agent.turn import Acting
-from swarmd.core.board import agenda
+from swarmd.core.board import standstill
 from swarmd.core.control import rest
 from swarmd.core.model.channels import JOURNAL, RESULTS, inbox, room, up
 from swarmd.core.model.charter import KINDS, Written
@@ -954,7 +954,7 @@ async def test_as_shipped_an_obedient_model_harms_nobody_beyond_its_own_subtree_
     """All attacks, and those that are laundered through a fresh child, a file, a note, a room, a
     role's text or a directive.
     """
-    monkeypatch.setattr(agenda, "REST_SECONDS", 0.5)
+    monkeypatch.setattr(standstill, "REST_SECONDS", 0.5)
     monkeypatch.setattr(rest, "REST_SECONDS", 0.5)
     attacks = EVERYTHING
     found = await ran(server, namespace, tmp_path, Taint(), attacks, forbidden=WIDENING)

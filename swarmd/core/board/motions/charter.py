@@ -40,8 +40,7 @@ class Executive(Charter):
     after: tuple[KnownWord, ...] = Field(
         (),
         max_length=6,
-        description="executives before it in this motion, or at work: it begins with their final "
-        "reports",
+        description="executives above it or at work: it begins with their reports",
     )
 
 
