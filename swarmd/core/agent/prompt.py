@@ -29,13 +29,28 @@ from swarmd.core.model.names import SOB, SUPERVISOR
 
 NAMES_SHOWN_MAX: Final = 200  # files of a large mission: a list that long is searched, not read
 TEXT_SHOWN_MAX: Final = 24_000  # characters of one text in a prompt; the whole is on the stream
+_LEADERS_MOVES: Final = frozenset({"spawn", "direct", "govern"})
+# The part of the handbook that is told to those alone who may have agents below them.
+_LEADING: Final = re.compile(r"^## Leading\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _NOT_DONE: Final = "Not done: the answer could not be used as a whole."
 
 
-def shared(declared: Declarations, mission_text: str, *, is_seat: bool) -> str:
-    """Of a seat's and of an agent's work each is told its own: neither needs the other's."""
-    own = declared.procedures if is_seat else declared.handbook
+def shared(declared: Declarations, mission_text: str, *, is_seat: bool, leads: bool = True) -> str:
+    """Of a seat's, a leader's and another agent's work each is told its own: none needs the
+    others'.
+    """
+    own = declared.procedures if is_seat else _handbook(declared.handbook, leads=leads)
     return _shared((declared.constitution, own), mission_text)
+
+
+def leads(role: Role | None) -> bool:
+    """May it have agents below it, as far as its role's moves say?"""
+    return role is None or not _LEADERS_MOVES.isdisjoint(role.moves)
+
+
+@lru_cache(maxsize=8)
+def _handbook(text: str, *, leads: bool) -> str:
+    return text if leads else _LEADING.sub("", text)
 
 
 # One object for all calls of a mission's: what encodes it for a provider finds it again, too.

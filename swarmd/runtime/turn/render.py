@@ -129,7 +129,7 @@ async def prompt_renderer(
     role = declared.roles.get(agent.role)
     charter, persona = _who_is_asked(declared, acting, around, files, gathered, facts)
     return PromptRenderer(
-        words.shared(declared, mission.text, is_seat=agent.is_seat),
+        words.shared(declared, mission.text, is_seat=agent.is_seat, leads=words.leads(role)),
         persona,
         _asked(charter, remembered, _now(declared, view, files, gathered, facts, below)),
         _offer(declared, acting),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmd.core.agent.prompt import (
     exchange_of,
+    leads,
     mail_text,
     quoted,
     shared,
@@ -40,7 +43,19 @@ def test_the_shared_part_is_the_same_for_all_agents_of_a_mission() -> None:
     assert seats.startswith("Reduce suffering.")
     assert "Vote." in seats
     assert "Vote." not in shared(declared, "Find.", is_seat=False)
+
     assert "<mission>\nFind.\n</mission>" in seats
+
+
+def test_only_who_may_lead_is_told_how_to() -> None:
+    handbook = "# Handbook\n\n## Moves\nuse\n\n## Leading\nspawn\n\n## Trouble\nask\n"
+    declared = replace(declarations(), handbook=handbook)
+    told = shared(declared, "Find.", is_seat=False, leads=False)
+    assert ("spawn" in told, "use" in told, "ask" in told) == (False, True, True)
+    assert "spawn" in shared(declared, "Find.", is_seat=False)
+    roles = declared.roles
+    assert leads(roles["manager"])
+    assert not leads(roles["worker"])
 
 
 def test_an_agents_instruction_is_its_charter_over_its_role() -> None:
