@@ -133,7 +133,10 @@ def test_nothing_found_says_what_was_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert diagnosed(tmp_path, "m-1", ill(call(ONE, 1))) is Exit.DONE
-    assert capsys.readouterr().out == "nothing was found in m-1 (2 agents, 1 call)\n"
+    assert (
+        capsys.readouterr().out
+        == "nothing was found in m-1 (2 agents, 1 call of models and functions)\n"
+    )
 
 
 def test_a_mission_is_named_by_its_beginning_where_no_other_begins_so(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from swarmd.adapters.files.faults import translated
 from swarmd.adapters.files.paths import check_mission
@@ -15,6 +16,8 @@ from swarmd.adapters.record.folder import REMOVED, SUFFIX
 from swarmd.core.model.names import MissionId
 
 Call = Mapping[str, Any]
+
+_NUMBERS: Final = ("incarnation", "seconds", "mail", "cached")
 
 
 @dataclass(slots=True)
@@ -103,6 +106,9 @@ def _began_at(path: Path) -> float:
 
 
 def _read_file(record: MissionRecord, path: Path) -> None:
+    if not path.is_file():
+        record.unreadable += 1  # a pipe or a device, which would be waited for
+        return
     with path.open("rb") as file:
         head = lines.read_line(file.readline())
         if head is not None and head.get("record") != lines.FORMAT:
@@ -120,10 +126,23 @@ def _take_line(record: MissionRecord, line: Call) -> None:
             record.texts[digest] = text
         case {"left_out": int(count), "why": str(why)}:
             record.left_out[why] += count
-        case {"call": str(), "at": str(), "kind": str(), "turn": int(), "step": int()}:
+        case {"call": str(), "at": str(), "kind": str(), "turn": int(), "step": int()} if (
+            _has_its_types(line)
+        ):
             record.calls.append(line)
         case _:
             record.unreadable += 1
+
+
+def _has_its_types(call: Call) -> bool:
+    """Where a line has these fields: one that a hand has changed is as unreadable as a cut one."""
+    try:
+        has_moment = datetime.fromisoformat(call["at"]).tzinfo is not None
+    except ValueError:
+        return False
+    has_numbers = all(isinstance(call.get(name, 0), int | float) for name in _NUMBERS)
+    is_answer = isinstance(call.get("text"), str | dict | None)
+    return has_moment and has_numbers and is_answer and isinstance(call.get("used", {}), dict)
 
 
 def _each_once(calls: list[Call]) -> list[Call]:

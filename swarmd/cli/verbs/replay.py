@@ -143,6 +143,9 @@ def _refuse_partial(id: MissionId, found: MissionRecord) -> None:
         why, count = next(iter(found.left_out.items()))
         what = f"the record of {plain(id)} lacks {counted(count, 'call')}: {plain(why)}"
         raise NotFoundError(what, hint=_HINT_WHOLE)
+    if found.unreadable:
+        lines = counted(found.unreadable, "line")
+        note(f"{lines} of the record cannot be read: what stood there is missing in the replay")
     if not found.calls:
         raise NotFoundError(f"the record of {plain(id)} has no calls", hint=_HINT_WHOLE)
 
@@ -155,7 +158,7 @@ def _links(settings: Settings, sight: Sight) -> list[Link]:
 def _script(id: MissionId, found: MissionRecord, links: Sequence[Link]) -> Script:
     try:
         script = script_of(links, [map(found.whole, calls) for calls in found.files], id)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         what = f"a line of the record of {plain(id)} cannot be read: {error}"
         raise NotFoundError(what, hint="`swarmd record` shows what can be") from error
     if not script.decisions:

@@ -16,9 +16,10 @@ from swarmd.core.model.kpis import KpiResult, kpi_rows
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import Govern, Move, Report
 from swarmd.core.model.names import AgentState
-from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations
+from swarmd.core.model.records import NO_CITATIONS, CheckResult, Citations, report_digest
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.requests import RESULT_SHOWN_MAX, HandInRequest
+from swarmd.core.model.words import words_of
 
 # What waits for an agent that has to be heard before its task can be over.
 _TO_BE_HEARD = (Kind.CHARTER, Kind.DIRECTIVE, Kind.REPORT)
@@ -117,7 +118,7 @@ def counts_of(
     looked up.
     """
     counts = {
-        "words": len(report.text.split()),
+        "words": words_of(report.text),
         "lines": len(report.text.splitlines()),
         "files": len(report.files),
         "calls": spent.get("calls", 0),
@@ -127,10 +128,12 @@ def counts_of(
     return counts | ({"citations": findings.citations.right} if has_files else {})
 
 
-def handed_in(acting: Acting, report: Report, findings: Findings) -> Output:
+def handed_in(acting: Acting, sent: Message, findings: Findings) -> Output:
+    """The request that hands a report in, as it was sent."""
     request = HandInRequest(
-        result=report.text[:RESULT_SHOWN_MAX],
+        result=sent.text[:RESULT_SHOWN_MAX],
         digest=findings.digest,
+        report=report_digest(sent.text, sent.data["files"]),
         checks=tuple((one.check, one.fault) for one in findings.checks),
         kpis=tuple(kpi_rows(findings.kpis)),
     )

@@ -40,21 +40,40 @@ def those_named(
             detail = f"after {name}: no executive before it in this motion, and none that lives"
             return Denied(Rule.BOARD_MOTION, detail)
         found.append(named[-1])
-    return tuple(found)
+    return tuple({executive.id: executive for executive in found}.values())
 
 
-def note(
-    draft: Draft, mission: MissionId, after: Followed, instead: Mapping[AgentId, AgentId]
-) -> None:
-    """Who comes after whom, as a motion is carried. Whoever is created in another's place
+def ordered(
+    swarm: Swarm, mission: MissionId, after: Followed, instead: Mapping[AgentId, AgentId]
+) -> Followed | Denied:
+    """Who comes after whom once a motion is carried. Whoever is created in another's place
     (`instead`: id of the old -> id of the new) is waited for in its place.
     """
-    watch = draft.swarm.boards[mission].watch
-    kept = {
-        id: tuple(instead.get(AgentId(one), one) for one in ids) for id, ids in watch.after.items()
+    watch = swarm.boards[mission].watch
+    begun = {AgentId(id): ids for id, ids in watch.after.items() if id in watch.begun}
+    known = {AgentId(id): ids for id, ids in watch.after.items()} | dict(after)
+    waiting = {
+        id: tuple(instead.get(AgentId(one), one) for one in ids)
+        for id, ids in known.items()
+        if id not in begun
     }
-    if after or kept != watch.after:
-        agenda.keep_watch(draft, mission, after={**kept, **after})
+    if _is_circle(waiting):
+        detail = "with these `after` and `replaces` executives would wait for each other"
+        return Denied(Rule.BOARD_MOTION, detail)
+    return begun | waiting
+
+
+def _is_circle(after: Followed) -> bool:
+    """Would some wait for each other, and never begin?"""
+    waiting = {id: {one for one in ids if one in after} for id, ids in after.items()}
+    while ready := {id for id, ids in waiting.items() if not ids}:
+        waiting = {id: ids - ready for id, ids in waiting.items() if id not in ready}
+    return bool(waiting)
+
+
+def note(draft: Draft, mission: MissionId, after: Followed) -> None:
+    if after != draft.swarm.boards[mission].watch.after:
+        agenda.keep_watch(draft, mission, after=dict(after))
 
 
 def begin_ready(draft: Draft, mission: MissionId) -> None:

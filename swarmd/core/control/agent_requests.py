@@ -10,6 +10,7 @@ from typing import Any, Final
 from swarmd.core.actions import approvals, registry
 from swarmd.core.actions.approvals import WORD, Need, digest_of, for_spawn, spawn_facts
 from swarmd.core.board import clerk, operator_decision
+from swarmd.core.board.standstill import is_held_back
 from swarmd.core.control import replacements
 from swarmd.core.model.actions import Actor, Answers, Args
 from swarmd.core.model.changes import Post
@@ -118,26 +119,56 @@ def hand_in(
     """A final report: taken, or kept until a person says yes to it. Who has handed in has nothing
     to do until then, and is not told that it waits.
     """
-    questions = law.asked_of_a_person(requester)
-    if has_permission or not questions:
-        denied = law.report_is_final(draft, requester, request.result) if has_permission else None
-        denied = denied or law.hand_in(draft, requester, request)
-        if denied is not None:
-            return refuse(draft, requester, message, denied)
-        if has_permission:
-            data = {"outcome": "done", "type": request.type}
-            _answer(draft, requester, message, "a person accepts your result", data)
-            clerk.review_if_ready(draft, requester.mission, has_reported=True)
-        return None
+    denied = _handed_in(draft, requester, request, message, has_permission=has_permission)
+    return None if denied is None else refuse(draft, requester, message, denied)
+
+
+def _handed_in(
+    draft: Draft,
+    requester: Agent,
+    request: HandInRequest,
+    message: Message,
+    *,
+    has_permission: bool,
+) -> Denied | None:
+    if is_held_back(draft.swarm, requester):
+        # Somebody woke it before those that it comes after had reported.
+        law.report_is_interim(draft, requester)
+        detail = f"it {requester.reason}, and these have not reported yet"
+        return Denied(Rule.TASK_OPEN, detail)
+    if has_permission:
+        return _accepted(draft, requester, request, message)
+    if law.asked_of_a_person(requester):
+        return _ask_a_person(draft, requester, request, message)
+    return law.hand_in(draft, requester, request)
+
+
+def _accepted(
+    draft: Draft, requester: Agent, request: HandInRequest, message: Message
+) -> Denied | None:
+    """A person has said yes to it, and the law as it is now is asked again."""
+    denied = law.report_is_final(draft, requester, request.report)
+    denied = denied or law.hand_in(draft, requester, request)
+    if denied is not None:
+        return denied
+    data = {"outcome": "done", "type": request.type}
+    _answer(draft, requester, message, "a person accepts your result", data)
+    clerk.review_if_ready(draft, requester.mission, has_reported=True)
+    return None
+
+
+def _ask_a_person(
+    draft: Draft, requester: Agent, request: HandInRequest, message: Message
+) -> Denied | None:
     denied = law.refuse_result(draft, requester, request)
     if denied is not None:
-        return refuse(draft, requester, message, denied)
+        return denied
     law.withdraw(draft, requester)
-    asked = [check.text_form for check in questions]
+    asked = [check.text_form for check in law.asked_of_a_person(requester)]
     need = Need(Authority.OPERATOR, Rule.APPROVAL_NEEDED, "; ".join(asked))
     facts = {"action": request.type, "agent": requester.id, "result": request.digest}
     found = approvals.ask(draft, _kept_form(requester, message), need, facts)
-    return refuse(draft, requester, message, found) if isinstance(found, Denied) else None
+    return found if isinstance(found, Denied) else None
 
 
 def _answer_at_once(draft: Draft, requester: Agent, args: Args, message: Message) -> None:

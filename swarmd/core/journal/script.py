@@ -28,7 +28,7 @@ _ID: Final = re.compile(r"\b(?:a|ap|ov)-[0-9a-z]{10}\b")
 _PASSING: Final = re.compile(
     r"\d{4}-\d\d-\d\dT[\d:.]+Z?|\b\d{13}-\d+"
     r"|\b\w+: [\d,]+ needed, [\d,]+ free"
-    r"|\b\d[\d,.]* ?(?:ms|s|min|h|seconds?|minutes?|hours?|days?)\b"
+    r"|\b\d[\d,.]{0,24} ?(?:ms|s|min|h|seconds?|minutes?|hours?|days?)\b"
     r'|(?<="tokens": )\d+|(?<="cost": )\d+|(?<="calls": )\d+|(?<="tools": )\d+|(?<="agents": )\d+'
 )
 _AMOUNT: Final = re.compile(r"\d[\d,.]*")

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from swarmd.core.model.checks import CHECKS_MAX, Check
+from swarmd.core.model.json_schema import EXACT_MAX
 from swarmd.core.model.kpis import MEASURES
 
 TEXT_CHARS_MAX: Final = 64_000  # one message; a longer text belongs in a file of the workspace
@@ -59,8 +60,7 @@ NEEDED_KINDS: Final = ("tokens", "calls", "agents")
 SPENT_KINDS: Final = ("tokens", "cost", "calls", "tools")  # all but the slots, which are given back
 
 
-# Lua counts in doubles, and so do many readers of JSON: beyond 2^53 - 1 two numbers are the same.
-AMOUNT_MAX: Final = 2**53 - 1
+AMOUNT_MAX: Final = EXACT_MAX  # Lua counts in doubles, too
 
 
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]

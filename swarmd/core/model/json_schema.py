@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 DEPTH_MAX: Final = 8  # schemas within each other
 # Items that a schema may demand, those of lists within lists multiplied: the supervisor tries it
 # on a sample of that many.
 ITEMS_MAX: Final = 1_000
+
+# Many readers of JSON count in doubles: beyond 2^53 - 1 two whole numbers are the same.
+EXACT_MAX: Final = 2**53 - 1
 
 Schema = Mapping[str, Any]
 
@@ -25,15 +28,36 @@ TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "nu
 def schema_of(text: str) -> Schema:
     """Raises `ValueError` with a sentence that names the place where it is none of ours."""
     try:
-        found = json.loads(text, parse_constant=no_number)
+        found = read_json(text)
     except (ValueError, RecursionError):
         raise ValueError("it is no JSON") from None
     return _checked(found, "$", DEPTH_MAX, ITEMS_MAX)
 
 
-def no_number(name: str) -> NoReturn:
-    """Python reads `NaN` and `Infinity`, and JSON has neither."""
+def read_json(text: str) -> Any:
+    """As every reader of JSON understands it. Raises `ValueError`, also for `NaN`, `Infinity`, a
+    number that is too large, and a name that stands twice in one object; `RecursionError` where it
+    is too deep.
+    """
+    return json.loads(
+        text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once_each
+    )
+
+
+def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
 
 
 def types_of(schema: Schema) -> tuple[str, ...]:
@@ -69,11 +93,14 @@ def _check_keyword(keyword: str, value: object, path: str) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Not a whole number that other readers of JSON take for another, nor one of many digits."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= EXACT_MAX if isinstance(value, int) else math.isfinite(value)
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and _is_number(value) and value >= 0
 
 
 def _is_type(value: object) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.kpis import KpiResult
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
@@ -279,3 +280,8 @@ class Trouble:
     host: HostId = HostId("")  # of what is stuck, and the segment that was ended
     segment: str = ""
     is_told_above: bool = False  # a stall: to the board, after twice the time
+
+
+def report_digest(text: str, files: Iterable[str]) -> str:
+    """Of a report with the files that it names, in hexadecimal digits."""
+    return sha256(canonical([text, list(files)]))

@@ -132,6 +132,8 @@ class HandInRequest(_Ours):
     type: Literal["hand_in"] = "hand_in"
     result: str = Field(max_length=RESULT_SHOWN_MAX)
     digest: str = Field(max_length=64)  # SHA-256 in hexadecimal digits
+    # Of the report as it was sent (`report_digest`): a person's yes is to it and no other.
+    report: str = Field("", max_length=64)
     checks: tuple[tuple[str, str], ...] = Field((), max_length=CHECKS_MAX)
     # Each KPI that could be measured, its value, and whether that meets it.
     kpis: tuple[tuple[str, int, bool], ...] = Field((), max_length=LIST_MAX)

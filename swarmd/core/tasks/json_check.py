@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from swarmd.core.model.checks import number_text
-from swarmd.core.model.json_schema import Schema, no_number, types_of
+from swarmd.core.model.json_schema import Schema, read_json, types_of
 
 # Faults of one text that are told: who mends these looks at the others, too.
 FAULTS_SHOWN: Final = 5
@@ -21,7 +21,7 @@ def json_fault(text: str, schema: Schema) -> str:
     with blocks marked as `json` it is the last of these.
     """
     try:
-        value = json.loads(_json_in(text), parse_constant=no_number)
+        value = read_json(_json_in(text))
     except json.JSONDecodeError as error:
         return f"it is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
     except (ValueError, RecursionError):
@@ -118,5 +118,6 @@ def _at(path: str, name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    # Half of a pair of surrogates is JSON, and no text that could be stored.
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}…"

@@ -16,9 +16,9 @@ from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.kpis import KpiResult
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import AgentId, MissionId, TaskState
-from swarmd.core.model.records import Approval, CheckResult, Task, checks_text
+from swarmd.core.model.records import Approval, CheckResult, Task, checks_text, report_digest
 from swarmd.core.model.refusals import Denied, Rule
-from swarmd.core.model.requests import RESULT_SHOWN_MAX, HandInRequest, SendBackRequest
+from swarmd.core.model.requests import HandInRequest, SendBackRequest
 from swarmd.core.model.state import Draft, Swarm
 from swarmd.core.model.tables import APPROVALS, REPORTS, TASKS, Drop, Put
 from swarmd.core.tasks.checking import are_green
@@ -120,10 +120,10 @@ def report_is_interim(draft: Draft, agent: Agent) -> None:
         draft.add(Put(REPORTS, agent.mission, replace(report, is_done=False)))
 
 
-def report_is_final(draft: Draft, agent: Agent, result: str) -> Denied | None:
+def report_is_final(draft: Draft, agent: Agent, digest: str) -> Denied | None:
     """What a person has said yes to is its last word, where it has said nothing else since."""
     report = draft.swarm.reports.get(agent.mission, {}).get(agent.id)
-    if report is None or report.text[:RESULT_SHOWN_MAX] != result:
+    if report is None or report_digest(report.text, report.files) != digest:
         return Denied(Rule.TASK_STATE, f"{agent.id} has reported something else since")
     draft.add(Put(REPORTS, agent.mission, replace(report, is_done=True)))
     return None

@@ -25,6 +25,7 @@ class Cue:
     event: str = ""  # of a decision
     number: int = 0  # of a decision: the so-manieth of its event and subject
     word: RecordedCall | None = None
+    looks: int = 0  # so often the clock was put forward for it, beyond its moment
     is_done: bool = False
     has_come: bool = False  # somebody waits for it to be given
     is_given: bool = False

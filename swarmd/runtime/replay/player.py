@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import anyio
 
+from swarmd.core.board.standstill import REST_SECONDS
 from swarmd.core.journal.sameness import (
     Difference,
     Kind,
@@ -48,6 +49,9 @@ from swarmd.runtime.turn.world import World
 PATIENCE_SECONDS: Final = 3.0
 # Once a cue was passed over, others that follow from it will not come either.
 LATER_PATIENCE_SECONDS: Final = 0.3
+# Who is at rest is known by two looks that lie some time apart, which a jump of the clock leaves
+# out; so that it is put forward by that time once more, so often for one decision.
+LOOKS_MAX: Final = 2
 # What a turn waits for beside its cue: mail that is on its way, others that go first.
 LULL_SECONDS: Final = 1.0
 # So long nothing has happened where no answer is under way.
@@ -173,8 +177,11 @@ class Player:
         self.seen.move()
         ahead = cue.at - (self.seen.moved - self.seen.began + self._put_forward)
         if cue.kind in ("decision", "turn") and not cue.has_come and ahead > 0:
-            self._put_forward += ahead
-            self.forward(ahead)
+            self._forward(ahead)
+            return
+        if cue.kind == "decision" and cue.looks < LOOKS_MAX and not self._is_apart:
+            cue.looks += 1
+            self._forward(REST_SECONDS)
             return
         self._leave_out(cue)
         while self._is_apart and (follows := self._cues.next()) and not follows.has_come:
@@ -182,6 +189,10 @@ class Player:
                 break
             self._leave_out(follows)
         self._is_apart = True
+
+    def _forward(self, seconds: float) -> None:
+        self._put_forward += seconds
+        self.forward(seconds)
 
     def _comes_of_itself(self, cue: Cue) -> bool:
         return cue.kind == "word" or (cue.kind == "decision" and self.seen.has(cue))

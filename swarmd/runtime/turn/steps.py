@@ -283,9 +283,10 @@ class TurnSteps:
             # It is final when a person has said yes to it.
             said |= {"done": False, "open": "; ".join(check.text_form for check in asked)}
         for channel, message in outputs:
-            self.gathered.say((channel, replace(message, data={**message.data, **said})))
-        if move.done and open_ends is None:
-            self.gathered.say(handed_in(self.acting, move, findings))
+            sent = replace(message, data={**message.data, **said})
+            self.gathered.say((channel, sent))
+            if move.done and open_ends is None:
+                self.gathered.say(handed_in(self.acting, sent, findings))
 
     def _measured(self, move: Report, findings: Findings) -> tuple[KpiResult, ...]:
         """The KPIs of its charter, or of its role, on a final report as it is sent."""

@@ -351,3 +351,22 @@ async def test_beyond_the_queue_answers_are_counted_as_left_out(
     record = read(tmp_path)
     assert len(record.calls) == QUEUE_MAX
     assert record.left_out == {TOO_SLOW: 3}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"used": None}, {"seconds": None}, {"text": 5}, {"incarnation": None}, {"at": "2026-01-01"}],
+)
+def test_a_line_that_a_hand_has_changed_is_unreadable_and_nobody_falls_over_it(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    call = {"call": "a.1.1.1", "at": stamp_of(1.0), "kind": "model", "turn": 1, "step": 1}
+    (tmp_path / M).mkdir()
+    rows = (call, {**call, "step": 2, **changed})
+    text = lines.head_line(M, "h", stamp_of(0.0)) + b"".join(map(lines.line_of, rows))
+    (tmp_path / M / "h.jsonl").write_bytes(text)
+    os.mkfifo(tmp_path / M / "pipe.jsonl")
+    found = reading.read_mission(tmp_path, MissionId(M))
+    assert found is not None
+    assert [one["step"] for one in found.calls] == [1]
+    assert found.unreadable == 2, "the line, and the pipe, which nobody waits for"

@@ -230,3 +230,48 @@ def _review(changes: Sequence[Change]) -> tuple[dict[str, bool], dict[str, str]]
     facts = call.data["call"]
     shown = {r["name"]: bool(r["is_before_directive"]) for r in facts["reports"]}
     return shown, {charter["name"]: charter["state"] for charter in facts["charters"]}
+
+
+# --- what a motion must not bring about ---------------------------------------------------------
+
+
+def test_one_that_is_named_twice_is_one() -> None:
+    w, _, spend, _ = _a_writer_after_two()
+    _board_called(w)
+    w.carry(_charter({"name": "critic", "after": ["spend", spend.id]}))
+    critic = w.place(w.swarm.executives(MISSION)[-1].id)
+    assert [m.text for m in _mail(w.report(spend, "spent"), critic)] == ["do critic", "spent"]
+
+
+def _board_called(w: World) -> None:
+    loss = next(e for e in w.swarm.executives(MISSION) if e.name == "loss")
+    w.report(loss, "I need a file", done=False)
+    _rest(w, "loss")
+
+
+def test_whoever_comes_after_one_that_the_motion_replaces_comes_after_the_new_one() -> None:
+    w, *_ = _a_writer_after_two()
+    _board_called(w)
+    w.carry(_charter({"name": "better", "replaces": "loss"}, {"name": "critic", "after": ["loss"]}))
+    better, critic = w.swarm.executives(MISSION)[-2:]
+    assert w.swarm.boards[MISSION].watch.after[critic.id] == (better.id,)
+    assert standstill.is_held_back(w.swarm, critic)
+
+
+def test_no_motion_makes_executives_wait_for_each_other() -> None:
+    w, *_ = _a_writer_after_two()
+    _board_called(w)
+    changes = w.carry(_charter({"name": "better", "replaces": "loss", "after": ["writer"]}))
+    (fell,) = journal(changes, "motion.refused")
+    assert "would wait for each other" in fell.data["detail"]
+    assert [e.name for e in w.swarm.executives(MISSION)] == ["loss", "spend", "writer"]
+
+
+def test_what_it_hands_in_before_it_begins_is_not_taken() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.report(writer, "done early")
+    changes = w.request(writer.id, "hand_in", result="done early", digest="d", checks=[])
+    assert not standstill.is_done(w.swarm, writer)
+    assert "these have not reported yet" in _mail(changes, writer)[-1].text
+    w.report(loss, "a")
+    assert _mail(w.report(spend, "b"), writer), "and it begins as it should"

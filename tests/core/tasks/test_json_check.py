@@ -84,6 +84,8 @@ def _is_in(one: Any, values: list[Any]) -> bool:
         ("", "it is no JSON: Expecting value in line 1, column 1"),
         ('[\n{"name": }]', "it is no JSON: Expecting value in line 2, column 10"),
         ("NaN", "it is no JSON that can be read"),
+        ("[1e999]", "it is no JSON that can be read"),
+        ('{"a": 1, "a": 2}', "it is no JSON that can be read"),
         ("9" * 5_000, "it is no JSON that can be read"),
         ("[" * 100_000, "it is no JSON that can be read"),
         ("words before ```json", "it is no JSON: Expecting value in line 1, column 1"),
@@ -91,6 +93,11 @@ def _is_in(one: Any, values: list[Any]) -> bool:
 )
 def test_what_is_no_json_is_told_as_such(text: str, told: str) -> None:
     assert json_fault(text, schema_of("{}")) == told
+
+
+def test_what_is_told_can_be_stored() -> None:
+    schema = schema_of('{"additionalProperties": false}')
+    json_fault('{"\\ud800": 1}', schema).encode()
 
 
 def test_of_a_report_the_last_block_that_is_marked_is_read() -> None:
@@ -123,7 +130,10 @@ def test_many_marks_are_read_in_proportion_to_the_text() -> None:
     [
         ("{", "it is no JSON"),
         ('{"minimum": NaN}', "it is no JSON"),
-        ('{"minimum": 1e999}', "$: `minimum` must be a number"),
+        ('{"minimum": 1e999}', "it is no JSON"),
+        ('{"minimum": ' + "9" * 400 + "}", "$: `minimum` must be a number"),
+        ('{"minItems": ' + "9" * 400 + "}", "$: `minItems` must be a whole number"),
+        ('{"type": "string", "type": "array"}', "it is no JSON"),
         ('{"minimum": true}', "$: `minimum` must be a number"),
         ("[]", "$ is no schema"),
         ('{"pattern": "a"}', "$: `pattern` is none of type, required"),

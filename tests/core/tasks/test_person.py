@@ -13,8 +13,9 @@ from swarmd.core.model.channels import inbox
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind
 from swarmd.core.model.names import SOB, Authority, TaskState
-from swarmd.core.model.records import Approval
+from swarmd.core.model.records import Approval, report_digest
 from swarmd.core.model.refusals import Denied, Rule
+from swarmd.core.model.requests import RESULT_SHOWN_MAX
 from swarmd.core.tasks.law import is_with_a_person, task_of
 from tests.core.swarm_builder import MISSION, World, charter, journal, posts, world
 
@@ -38,7 +39,12 @@ def chartered(checks: Sequence[Mapping[str, Any]] = CHECKS) -> tuple[World, Agen
 def hand_in(w: World, agent: Agent, result: str = RESULT, **data: Any) -> list[Change]:
     """As a runtime does: the report, interim until the person has answered, and the request."""
     w.report(agent, result, done=False, open=QUESTION)
-    given = {"result": result, "digest": "d1", "checks": [[LOOKED_UP, ""]]} | data
+    given = {
+        "result": result[:RESULT_SHOWN_MAX],
+        "digest": "d1",
+        "checks": [[LOOKED_UP, ""]],
+    } | data
+    given |= {"report": report_digest(result, [])}
     return w.request(agent.id, "hand_in", **given)
 
 
@@ -179,3 +185,18 @@ def test_only_the_board_asks_a_person() -> None:
     found = w.ask(top.id, charter("low", checks=CHECKS))
     assert found == Denied(Rule.SPAWN_CHECKS, "only the board asks a person: leave `person` out")
     assert not isinstance(w.ask(SOB, charter("other", checks=CHECKS[1:])), Denied)
+
+
+@pytest.mark.parametrize("change", ["its end", "its files"])
+def test_a_yes_is_to_the_whole_report_and_its_files(change: str) -> None:
+    w, one = chartered()
+    result = RESULT + "x" * 3_000
+    hand_in(w, one, result)
+    asked = waiting(w)
+    if change == "its end":
+        w.report(one, result + " and more", done=False)
+    else:
+        w.report(one, result, done=False, files=["work/other.md"])
+    w.order("approve", asked.id)
+    assert not is_final(w, one)
+    assert task_of(w.swarm, one) is None

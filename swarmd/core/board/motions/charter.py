@@ -20,8 +20,9 @@ from swarmd.core.model.motion_kinds import Asks, BaseMotion, Carried, MotionKind
 from swarmd.core.model.names import BEGINS_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from swarmd.core.board import following
     from swarmd.core.model.actions import Actor
     from swarmd.core.model.lineage import Agent
     from swarmd.core.model.records import Spawned
@@ -57,6 +58,7 @@ class CharterMotion(BaseMotion):
 
 
 def decide_charter(draft: Draft, carried: Carried) -> Denied | Asks | None:
+    from swarmd.core.board import following
     from swarmd.core.model.refusals import Denied
 
     allowed, replaced = _allowed(draft, carried), _replaced(draft, carried)
@@ -64,10 +66,24 @@ def decide_charter(draft: Draft, carried: Carried) -> Denied | Asks | None:
         return allowed
     if isinstance(replaced, Denied):
         return replaced
+    after = _order(draft, carried, allowed, replaced)
+    if isinstance(after, Denied):
+        return after
     asks = _permission_for(draft, carried, [one.spawned for one in allowed])
     if asks is None:
-        _carry_out(draft, carried, allowed, replaced)
+        _carry_out(draft, carried, allowed, replaced.values())
+        following.note(draft, carried.mission, after)
     return asks
+
+
+def _order(
+    draft: Draft, carried: Carried, allowed: Sequence[_Allowed], replaced: Mapping[str, Agent]
+) -> following.Followed | Denied:
+    from swarmd.core.board import following
+
+    after = {one.agent.id: one.after for one in allowed if one.after}
+    instead = {replaced[one.replaces].id: one.agent.id for one in allowed if one.replaces}
+    return following.ordered(draft.swarm, carried.mission, after, instead)
 
 
 def _permission_for(draft: Draft, carried: Carried, spawned: Sequence[Spawned]) -> Asks | None:
@@ -83,21 +99,18 @@ def _permission_for(draft: Draft, carried: Carried, spawned: Sequence[Spawned]) 
 
 
 def _carry_out(
-    draft: Draft, carried: Carried, allowed: Sequence[_Allowed], replaced: Mapping[str, Agent]
+    draft: Draft, carried: Carried, allowed: Sequence[_Allowed], replaced: Collection[Agent]
 ) -> None:
     from swarmd.core.actions.ending import end_agent
-    from swarmd.core.board import agenda, following
+    from swarmd.core.board import agenda
     from swarmd.core.tree.spawn import made
 
     for one in allowed:
         begins = not one.after
         draft.add(*made(draft.swarm, one.told, draft.moment, taint=carried.taint, begins=begins))
-    for agent in replaced.values():
+    for agent in replaced:
         end_agent(draft, agent, _board_of(carried), f"replaced: {carried.motion.reason}")
-    agenda.note_replaced(draft, carried.mission, replaced.values())
-    after = {one.agent.id: one.after for one in allowed if one.after}
-    instead = {replaced[one.replaces].id: one.agent.id for one in allowed if one.replaces}
-    following.note(draft, carried.mission, after, instead)
+    agenda.note_replaced(draft, carried.mission, replaced)
 
 
 def _board_of(carried: Carried) -> Actor:
