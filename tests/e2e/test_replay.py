@@ -100,6 +100,28 @@ WAITING: Final[Rules] = (
     proposed(charter("lead")),
     {"when": {"name": "lead"}, "moves": [{"move": "wait"}]},
 )
+# Its final report is given back until it is sent as an interim one, and the board is called for that
+# once nobody works.
+RED: Final[Rules] = (
+    {
+        **proposed(
+            {
+                "motion": "charter",
+                "reason": "one part",
+                "executives": [
+                    {
+                        "name": "lead",
+                        "role": "executive",
+                        "task": "Count.",
+                        "checks": [{"kind": "contains", "text": "forty-two"}],
+                    }
+                ],
+            }
+        ),
+        "when": {"phase": "propose", "times": 1},
+    },
+    {"when": {"name": "lead"}, "moves": [report("It is 42.")]},
+)
 SORROWS: Final = "The swan sings before it dies.\nA swan is lost when the ice closes.\n"
 
 
@@ -127,7 +149,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "a spawn refused": Kind(REFUSED, "delivered"),
     "three seats": Kind(ARGUED, "delivered", ("--board", "3")),
     "past its deadline": Kind(WAITING, "deadline", ("--deadline", "4")),
-    "cancelled": Kind(WAITING, "cancelled"),
+    "a check that stays red": Kind(RED, "failed"),
+    "cancelled": Kind(WAITING, "cancelled"),  # the last, for its id is told by none other
 }
 
 
