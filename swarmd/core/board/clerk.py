@@ -290,7 +290,10 @@ def hear_report(draft: Draft, message: Message) -> None:
     if message.incarnation != executive.incarnation:
         draft.add(former_post(draft, message))
         return
-    take_report(draft, executive, report_of(executive, message))
+    # Of one that somebody woke before it begins nothing is final.
+    is_early = standstill.is_held_back(draft.swarm, executive)
+    report = report_of(executive, message)
+    take_report(draft, executive, replace(report, is_done=report.is_done and not is_early))
     reported = News(
         key=f"report:{executive.id}", kind="work", what=f"{executive.name} has reported"
     )

@@ -33,14 +33,13 @@ def those_named(
     key, and those that live, by name or id. So nobody can wait for itself.
     """
     living = [e for e in swarm.executives(mission) if not swarm.lineage.is_ending(e)]
-    found: list[Agent] = []
-    for name in dict.fromkeys(names):
-        named = [e for e in (*living, *made) if name in (e.name, e.key, e.id)]
-        if not named:
-            detail = f"after {name}: no executive before it in this motion, and none that lives"
-            return Denied(Rule.BOARD_MOTION, detail)
-        found.append(named[-1])
-    return tuple({executive.id: executive for executive in found}.values())
+    known = {name: e for e in (*living, *made) for name in (e.name, e.key, e.id)}
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        detail = f"after {unknown}: no executive before it in this motion, and none that lives"
+        return Denied(Rule.BOARD_MOTION, detail)
+    found = {known[name].id: known[name] for name in names}
+    return tuple(found.values())
 
 
 def ordered(
@@ -50,17 +49,17 @@ def ordered(
     (`instead`: id of the old -> id of the new) is waited for in its place.
     """
     watch = swarm.boards[mission].watch
-    begun = {AgentId(id): ids for id, ids in watch.after.items() if id in watch.begun}
     known = {AgentId(id): ids for id, ids in watch.after.items()} | dict(after)
-    waiting = {
-        id: tuple(instead.get(AgentId(one), one) for one in ids)
-        for id, ids in known.items()
-        if id not in begun
-    }
+    begun = {id: ids for id, ids in known.items() if id in watch.begun}
+    waiting = {id: _instead(ids, instead) for id, ids in known.items() if id not in begun}
     if _is_circle(waiting):
         detail = "with these `after` and `replaces` executives would wait for each other"
         return Denied(Rule.BOARD_MOTION, detail)
     return begun | waiting
+
+
+def _instead(ids: Sequence[str], instead: Mapping[AgentId, AgentId]) -> tuple[str, ...]:
+    return tuple(instead.get(AgentId(one), one) for one in ids)
 
 
 def _is_circle(after: Followed) -> bool:
@@ -136,8 +135,10 @@ def worked_into(swarm: Swarm, mission: MissionId) -> Mapping[str, str]:
     """
     board = swarm.boards.get(mission)
     found: dict[str, str] = {}
-    for id, after in board.watch.after.items() if board is not None else ():
+    if board is None:
+        return found
+    for id in board.watch.begun:
         executive = swarm.lineage.get(AgentId(id))
         if executive is not None and is_done(swarm, executive):
-            found |= dict.fromkeys(after, executive.name)
+            found |= dict.fromkeys(board.watch.after[id], executive.name)
     return found

@@ -194,6 +194,11 @@ class JournalEvent(StrEnum):
     )
     APPROVAL_GIVEN = ("approval.given", "approval digest", "Permission was given.")
     APPROVAL_DENIED = ("approval.denied", "approval digest rule", "Permission was denied.")
+    APPROVAL_WITHDRAWN = (
+        "approval.withdrawn",
+        "approval digest",
+        "Nobody is asked any more: what permission was asked for was changed.",
+    )
     APPROVAL_EXPIRED = (
         "approval.expired",
         "approval digest rule",

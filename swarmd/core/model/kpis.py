@@ -52,8 +52,7 @@ def measured(kpis: Iterable[str], counts: Mapping[str, int]) -> tuple[KpiResult,
     for line in kpis:
         kpi = " ".join(line.split())
         hit = _KPI.fullmatch(kpi)
-        value = counts.get(hit[1].casefold()) if hit else None
-        if hit is not None and value is not None:
+        if hit and (value := counts.get(hit[1].casefold())) is not None:
             is_met = _HOLDS[hit[2]](value, float(hit[3].replace(",", "")))
             found.append(KpiResult(kpi, value, is_met))
     return tuple(found)

@@ -137,6 +137,14 @@ def is_with_a_person(swarm: Swarm, agent: Agent) -> bool:
 def withdraw(draft: Draft, agent: Agent) -> None:
     for approval in list(_asked_about(draft.swarm, agent)):
         draft.add(Drop(APPROVALS, approval.id))
+        draft.record(
+            JournalEvent.APPROVAL_WITHDRAWN,
+            f"{approval.id} of {agent.id}: withdrawn",
+            actor=agent.id,
+            mission=agent.mission,
+            approval=approval.id,
+            digest=approval.digest,
+        )
 
 
 def _asked_about(swarm: Swarm, agent: Agent) -> Iterator[Approval]:

@@ -175,13 +175,7 @@ class Player:
     def _pass_over(self, cue: Cue) -> None:
         """Time alone may bring it; else it does not come, nor do others that follow from it."""
         self.seen.move()
-        ahead = cue.at - (self.seen.moved - self.seen.began + self._put_forward)
-        if cue.kind in ("decision", "turn") and not cue.has_come and ahead > 0:
-            self._forward(ahead)
-            return
-        if cue.kind == "decision" and cue.looks < LOOKS_MAX and not self._is_apart:
-            cue.looks += 1
-            self._forward(REST_SECONDS)
+        if self._is_brought_by_time(cue):
             return
         self._leave_out(cue)
         while self._is_apart and (follows := self._cues.next()) and not follows.has_come:
@@ -190,9 +184,19 @@ class Player:
             self._leave_out(follows)
         self._is_apart = True
 
-    def _forward(self, seconds: float) -> None:
+    def _is_brought_by_time(self, cue: Cue) -> bool:
+        """Whether the clock was put forward for it."""
+        seconds = cue.at - (self.seen.moved - self.seen.began + self._put_forward)
+        if cue.has_come or cue.kind not in ("decision", "turn"):
+            return False
+        if seconds <= 0:
+            if cue.kind == "turn" or self._is_apart or cue.looks >= LOOKS_MAX:
+                return False
+            cue.looks += 1
+            seconds = REST_SECONDS
         self._put_forward += seconds
         self.forward(seconds)
+        return True
 
     def _comes_of_itself(self, cue: Cue) -> bool:
         return cue.kind == "word" or (cue.kind == "decision" and self.seen.has(cue))

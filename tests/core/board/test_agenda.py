@@ -155,6 +155,21 @@ def test_a_child_that_an_operator_holds_or_that_ends_by_itself_is_waited_for(
     assert _is_working(w)
 
 
+def test_what_the_board_stops_for_a_time_is_not_held_for_good() -> None:
+    w, (one, _) = _working("one", "two")
+    _holds(w, one, Authority.BOARD, until=4e9)
+    _rests(w, "two")
+    assert _is_working(w), "its end comes by itself, and calls"
+
+
+def test_a_stalled_child_with_mail_that_it_has_not_read_is_waited_for() -> None:
+    w, (one,) = _working("one")
+    kid = w.grow(one.id, "kid")
+    w.swarm.troubles[kid.id] = Trouble("stalled", w.now)
+    _rests(w, "one", kid=Standing(False, False, has_mail=True))
+    assert _is_working(w)
+
+
 def test_an_executive_that_the_board_holds_calls_it_again_once_nobody_else_works() -> None:
     w, (one, _) = _working("one", "two")
     w.swarm.lineage.put(replace(one, state=AgentState.FROZEN))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from swarmd.core.board import agenda, standstill
+from swarmd.core.board import agenda, following, standstill
 from swarmd.core.board.standstill import REST_SECONDS
 from swarmd.core.control import orphans, rest, stalls
 from swarmd.core.control.stalls import Standing
@@ -275,3 +275,45 @@ def test_what_it_hands_in_before_it_begins_is_not_taken() -> None:
     assert "these have not reported yet" in _mail(changes, writer)[-1].text
     w.report(loss, "a")
     assert _mail(w.report(spend, "b"), writer), "and it begins as it should"
+
+
+def test_its_report_before_it_begins_is_none_to_review_and_it_is_not_directed() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.report(loss, "a")
+    w.report(writer, "done early")
+    assert not standstill.is_done(w.swarm, writer)
+    w.report(spend, "I need a file", done=False)
+    _rest(w, "spend")
+    assert not following.worked_into(w.swarm, MISSION)
+    changes = w.carry({"motion": "direct", "to": "writer", "text": "now", "reason": "r"})
+    (fell,) = journal(changes, "motion.refused")
+    assert "begins after loss, spend: it has yet to begin" in fell.data["detail"]
+
+
+def test_nobody_comes_after_one_that_is_being_ended_or_waits_for_it() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.order("terminate", spend.id)
+    w.report(loss, "I need a file", done=False)
+    _rest(w, "loss")
+    changes = w.carry(_charter({"name": "critic", "after": ["spend"]}))
+    assert "after spend: no executive before it" in journal(changes, "motion.refused")[0].text
+    w.carry({"motion": "wait", "reason": "r"})
+    w.report(loss, "a")
+    assert not standstill.is_held_back(w.swarm, writer), "spend is no longer waited for"
+
+
+def test_while_the_writer_has_not_reported_the_others_reports_are_shown_whole() -> None:
+    w, loss, spend, writer = _a_writer_after_two()
+    w.report(loss, "lost " * 400)
+    w.report(spend, "what is spent")
+    w.report(writer, "I need a file", done=False)
+    changes = _rest(w, "writer")
+    call = next(c.message for c in changes if isinstance(c, Post) and c.message.kind is Kind.CALL)
+    shown = {r["name"]: r for r in call.data["call"]["reports"]}
+    assert shown["loss"]["text"] == "lost " * 400
+
+
+def test_who_has_yet_to_begin_does_not_go_on_by_itself() -> None:
+    w, *_ = _a_writer_after_two()
+    _rest(w, "loss", "spend")
+    assert not standstill.is_under_way(w.swarm, MISSION, w.now)

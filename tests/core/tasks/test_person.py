@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -200,3 +201,18 @@ def test_a_yes_is_to_the_whole_report_and_its_files(change: str) -> None:
     w.order("approve", asked.id)
     assert not is_final(w, one)
     assert task_of(w.swarm, one) is None
+
+
+def test_what_is_handed_in_anew_withdraws_the_question_and_no_other() -> None:
+    w, one = chartered()
+    hand_in(w, one)
+    first = waiting(w)
+    other = replace(first, id="ap-other", action={**first.action, "request": {"type": "spawn"}})
+    w.swarm.approvals["ap-other"] = other
+    changes = hand_in(w, one, "Better. The quorum is four.")
+    [entry] = journal(changes, "approval.withdrawn")
+    assert entry.data["approval"] == first.id
+    assert set(w.swarm.approvals) == {
+        "ap-other",
+        journal(changes, "approval.requested")[0].data["approval"],
+    }

@@ -122,17 +122,26 @@ def _check_files(
 def _directed(swarm: Swarm, mission: MissionId, to: str) -> Agent | Denied:
     """The executive that the board may direct."""
     from swarmd.core.actions import authority
-    from swarmd.core.model.names import SOB
-    from swarmd.core.model.refusals import Denied, Rule
+    from swarmd.core.model.refusals import Denied
 
     agent = authority.find_of_mission(swarm, mission, to)
     if isinstance(agent, Denied):
         return agent
+    return _why_undirected(swarm, agent) or agent
+
+
+def _why_undirected(swarm: Swarm, agent: Agent) -> Denied | None:
+    from swarmd.core.board.standstill import is_held_back
+    from swarmd.core.model.names import SOB
+    from swarmd.core.model.refusals import Denied, Rule
+
     if agent.parent != SOB:
         return Denied(Rule.BOARD_MOTION, f"{agent.id} is no executive: direct its executive")
     if swarm.lineage.is_fenced(agent.path):
         return Denied(Rule.ANCESTOR_ENDING, agent.id)
-    return agent
+    if is_held_back(swarm, agent):
+        return Denied(Rule.BOARD_MOTION, f"{agent.id} {agent.reason}: it has yet to begin")
+    return None
 
 
 KIND = MotionKind(DirectMotion, decide_direct, sends_back=True)
