@@ -7,7 +7,7 @@ from typing import Final
 
 from swarmd.core.agent.waiting import NO_WAIT, AgentWait, is_settled, settled_by
 from swarmd.core.model.channels import down, inbox
-from swarmd.core.model.corrections import CORRECTION, NOTE
+from swarmd.core.model.corrections import is_of_its_reader
 from swarmd.core.model.declarations import Room
 from swarmd.core.model.lineage import Agent, missions_rooms
 from swarmd.core.model.messages import Kind, Message
@@ -67,7 +67,7 @@ def _acknowledges(agent: Agent, message: Message) -> bool:
     """
     if message.kind is Kind.ANSWER:
         return message.data.get("outcome") in ("created", "done")
-    if message.data.get(CORRECTION) == NOTE:
+    if is_of_its_reader(message):
         return True
     is_end = message.kind is Kind.NOTICE and bool(message.data.get("ended"))
     return is_end and message.data.get("by") == agent.id

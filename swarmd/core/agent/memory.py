@@ -17,7 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from swarmd.core.agent.attempts import Attempts, tried_text
 from swarmd.core.agent.report_file import report_path
+from swarmd.core.model.corrections import REPLAN, step_of
 from swarmd.core.model.functions import REPORTS, Functions
 from swarmd.core.model.messages import Message
 from swarmd.core.model.names import AgentId
@@ -239,6 +241,10 @@ def _newest(names: Mapping[str, None], chars_max: int) -> list[str]:
 def said_of(left_out: Mapping[str, Any]) -> str:
     """How a prompt tells an agent that it does not see all of what was."""
     parts = [f"Your first {left_out['turns']} turns are left out here, for they would be too long."]
+    if "tried" in left_out:
+        turns = f"Your {left_out['turns']} turns up to here are left out"
+        parts = [f"{turns}, for you went on with what the law refuses."]
+        parts.append(tried_text(left_out["tried"]))
     for words, names in (
         ("files you wrote", left_out["wrote"]),
         ("whom you created", left_out["created"]),
@@ -312,6 +318,30 @@ def remember(
     entries = (*memory.entries, *map(_compact, new))
     kept = shorten(entries, chars_max, MEMORY_ENTRIES_MAX, functions)
     return Memory(memory.first + len(entries) - len(kept), tuple(kept))
+
+
+def before_turn(
+    memory: Memory, mail: Sequence[Message], chars_max: int, functions: Functions
+) -> Memory:
+    """What an agent remembers as a turn with this mail begins: nothing of its turns as they were
+    where the supervisor has it begin anew.
+    """
+    is_anew = any(step_of(message) == REPLAN for message in mail)
+    return _begun_anew(memory, chars_max, functions) if is_anew else memory
+
+
+def _begun_anew(memory: Memory, chars_max: int, functions: Functions) -> Memory:
+    """One entry in the place of all: what `shorten` says of what it leaves out, and what the agent
+    has tried. When the memory is shortened later, what was tried goes: what failed once may not
+    fail for ever. In at most `chars_max` characters.
+    """
+    if not memory.entries:
+        return memory
+    attempts = Attempts()
+    attempts.take(map(json.loads, memory.entries), _GONE)
+    facts = json.loads(_summary(memory.entries, chars_max // 4, functions))["left_out"]
+    entry = _compact({"left_out": {**facts, "tried": attempts.facts(chars_max // 8)}})
+    return Memory(memory.end - 1, (entry,))
 
 
 def news_of(before: Memory, after: Memory) -> tuple[dict[int, str], range]:

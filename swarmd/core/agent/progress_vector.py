@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from swarmd.core.agent.citations import places_in
 from swarmd.core.agent.turn import Output, is_final, is_last_word
-from swarmd.core.model.corrections import CORRECTION, NOTE
+from swarmd.core.model.corrections import is_of_its_reader
 from swarmd.core.model.functions import FunctionCall
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.names import OPERATOR, TIMER
@@ -223,7 +223,7 @@ def _heard(message: Message) -> str:
         case Kind.REPORT if not message.data.get(UNCHANGED):
             return _mark("report", message.sender, message.id or message.text)
         # What it is told of its own turns is none of the work: it would begin the count anew.
-        case Kind.NOTICE if message.sender != TIMER and message.data.get(CORRECTION) != NOTE:
+        case Kind.NOTICE if message.sender != TIMER and not is_of_its_reader(message):
             return _mark("notice", _words_of(message))
         case Kind.ANSWER if not _refuses(message):
             return _mark("answer", _words_of(message))

@@ -1,14 +1,14 @@
 """What the board is called for while its mission works: each cause with its facts, put once. Pure.
 
 Results of all executives call it, and whatever waits for it: a request for permission, a blocker,
-an executive that is stalled, frozen, exhausted, has ended, or rests while nothing is under way
-below it. All that waits is put at once, on one agenda. What comes while a motion is before the
-board waits for the next.
+an executive that is stalled, frozen, exhausted, has ended, goes on with what the law refuses, or
+rests while nothing is under way below it. All that waits is put at once, on one agenda. What comes
+while a motion is before the board waits for the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from swarmd.core.board.standstill import (
     waits_for_board,
 )
 from swarmd.core.model.chain import canonical, sha256
+from swarmd.core.model.corrections import Episode
 from swarmd.core.model.events import JournalEvent
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.names import (
@@ -50,6 +51,8 @@ _CAN: Final[Mapping[str, str]] = {
     "grant, charter another in its place, or deliver what there is",
     "resting": "direct it, charter another in its place, or deliver what there is",
     "stalled": "act: freeze or terminate it, charter another in its place, or wait",
+    "uncorrected": "direct it with what it did not know, act: freeze or terminate it, charter "
+    "another in its place, or wait",
     "frozen": "act: thaw or terminate it, charter another in its place, or deliver what there is",
     "held": "act: thaw or terminate it, charter another in its place, or deliver what there is",
     "exhausted": "act: fund or terminate it, charter another in its place, or deliver what there "
@@ -62,6 +65,7 @@ _CAN_UNPAID: Final[Mapping[str, str]] = {
     "deliver what there is",
     "resting": "direct it, or deliver what there is",
     "stalled": "act: freeze or terminate it, or wait",
+    "uncorrected": "direct it with what it did not know, act: freeze or terminate it, or wait",
     "frozen": "act: thaw or terminate it, or deliver what there is",
     "held": "act: thaw or terminate it, or deliver what there is",
     "exhausted": "act: terminate it, or deliver what there is",
@@ -73,6 +77,7 @@ _CAN_UNPAID: Final[Mapping[str, str]] = {
 _NEWS: Final[Mapping[str, str]] = {
     "permission": "asks for permission",
     "stalled": "makes no progress",
+    "uncorrected": "goes on with what the law refuses",
     "frozen": "is held",
     "exhausted": "is held, for its account is empty",
     "ended": "has ended without a final report",
@@ -262,7 +267,7 @@ def causes(swarm: Swarm, id: MissionId, now: float) -> list[Cause]:
             continue
         rests = _own_hold_cause(swarm, executive, now) or _rest_cause(swarm, executive, now)
         found += filter(None, (_held_cause(swarm, executive), rests))
-    return [*found, *_stalled_causes(swarm, id)]
+    return [*found, *_stalled_causes(swarm, id), *_uncorrected_causes(swarm, id)]
 
 
 def _permission_cause(swarm: Swarm, approval: Approval) -> Cause:
@@ -354,6 +359,24 @@ def _stalled_causes(swarm: Swarm, id: MissionId) -> list[Cause]:
         what = f"has made no progress since {stamp_of(trouble.since)}: {trouble.detail}"
         found.append(_cause_of(agent, "stalled", what, trouble.since, str(trouble.since)))
     return found
+
+
+def _uncorrected_causes(swarm: Swarm, id: MissionId) -> Iterator[Cause]:
+    """Episodes of which the last step is the board."""
+    for signature, episode in swarm.boards[id].watch.episodes.items():
+        if episode.is_open and episode.taken[-1:] == ("board",):
+            yield from _uncorrected_cause(swarm, signature, episode)
+
+
+def _uncorrected_cause(swarm: Swarm, signature: str, episode: Episode) -> Iterator[Cause]:
+    """About the executive of the agent concerned, for executives are whom the board directs."""
+    agent = swarm.lineage.get(AgentId(episode.agent))
+    executive = swarm.lineage.get(agent.path[-agent.tier]) if agent is not None else None
+    if agent is None or executive is None or swarm.lineage.is_ending(agent):
+        return
+    who = "" if agent.tier == 1 else f"{agent.name} ({agent.id}) below it "
+    what = f"{who}was told of this, and it goes on: {episode.facts}"
+    yield _cause_of(executive, "uncorrected", what, episode.at, signature)
 
 
 def _cause_of(agent: Agent, kind: str, what: str, since: float, detail: str) -> Cause:

@@ -21,6 +21,7 @@ from swarmd.core.model.chain import canonical, sha256
 from swarmd.core.model.corrections import (
     CORRECTION,
     NOTE,
+    REPLAN,
     Detector,
     Episode,
     Ladder,
@@ -43,6 +44,13 @@ MOVED_AFTER: Final = 3
 
 MOVED: Final = "moved"
 NOT_MOVED: Final = "did not move"
+
+# What an agent is told whose context begins anew.
+_BEGIN_ANEW: Final = (
+    "Your earlier turns are taken out of what you see; what you tried stands in their place. Do "
+    "none of it again. Think of another way to your task, and take its first step now; if there is "
+    "none, report with `done` false what you have and what you lack."
+)
 
 # What a superior can choose from, each with the move that it takes.
 CHOICES: Final = (
@@ -88,7 +96,8 @@ def _counted(draft: Draft, agent: Agent, known: Episode, refusal: TurnRefusal) -
 
 
 def _stepped(draft: Draft, agent: Agent, episode: Episode) -> Episode:
-    step = _next_step(draft.swarm.declared.corrections.ladder(episode.detector), episode)
+    ladder = draft.swarm.declared.corrections.ladder(episode.detector)
+    step = _next_step(_ladder_for(agent, ladder), episode)
     if step is None or not _may_be_taken(draft.swarm, agent):
         return episode
     return _take(draft, agent, episode, step)
@@ -112,6 +121,14 @@ def note_handed_in(draft: Draft, agent: Agent) -> None:
 # --- the ladder ---------------------------------------------------------------------------------
 
 
+def _ladder_for(agent: Agent, ladder: Ladder) -> Ladder:
+    """An executive's superior is the board: these two are one step for it."""
+    if agent.tier > 1 or "superior" not in ladder.steps:
+        return ladder
+    steps = ("board" if step == "superior" else step for step in ladder.steps)
+    return ladder.model_copy(update={"steps": tuple(dict.fromkeys(steps))})
+
+
 def _next_step(ladder: Ladder, episode: Episode) -> StepName | None:
     if episode.counted < ladder.after:
         return None
@@ -128,38 +145,29 @@ def _may_be_taken(swarm: Swarm, agent: Agent) -> bool:
 
 
 def _take(draft: Draft, agent: Agent, episode: Episode, step: StepName) -> Episode:
-    if step == NOTE:
-        _tell_agent(draft, agent, episode)
-    else:
+    if step in (NOTE, REPLAN):
+        _tell_agent(draft, agent, episode, step)
+    elif step == "superior":
         _tell_superior(draft, agent, episode)
-    taken = episode.model_copy(
-        update={"counted": 0, "taken": (*episode.taken, step), "is_open": True}
-    )
+    # At the last step the episode stands on the agenda, for it has that step (`board.agenda`).
+    taken = episode.after(step, draft.now)
     used = draft.swarm.boards[agent.mission].watch.corrective_calls
     keep_watch(draft, agent.mission, corrective_calls=used + 1)
-    _record(draft, JournalEvent.INTERVENTION_MADE, agent, taken, _facts_of(episode))
+    _record(draft, JournalEvent.INTERVENTION_MADE, agent, taken, episode.facts)
     return taken
 
 
-def _facts_of(episode: Episode) -> str:
-    """What is known of it: numbers and the rule's own words. What the agent said is not in it, for
-    it may have been misled by what it has read.
-    """
-    rule, number = Rule(episode.rule), len(episode.turns)
-    turns = f"turn {episode.turns[-1]}" if number == 1 else f"{number} turns, the last of them "
-    last = "" if number == 1 else str(episode.turns[-1])
-    return f"{rule.value} in {turns}{last}. {rule.meaning}"
-
-
-def _tell_agent(draft: Draft, agent: Agent, episode: Episode) -> None:
-    text = f"{_facts_of(episode)} What to do about it: {Rule(episode.rule).remedy}"
-    data = {CORRECTION: NOTE, "rule": episode.rule}
+def _tell_agent(draft: Draft, agent: Agent, episode: Episode, step: StepName) -> None:
+    text = f"{episode.facts} What to do about it: {Rule(episode.rule).remedy}"
+    if step == REPLAN:
+        text = f"{text} {_BEGIN_ANEW}"
+    data = {CORRECTION: step, "rule": episode.rule}
     draft.add(inbox_notice(draft.moment, agent.id, agent.mission, text, data))
 
 
 def _tell_superior(draft: Draft, agent: Agent, episode: Episode) -> None:
     choices = "; ".join(CHOICES)
-    what = f"was told of this, and it goes on: {_facts_of(episode)} Choose one: {choices}."
+    what = f"was told of this, and it goes on: {episode.facts} Choose one: {choices}."
     data = {CORRECTION: "superior", "rule": episode.rule}
     notices.tell_superior(draft, agent, what, data=data)
 

@@ -9,13 +9,22 @@ from typing import Any
 import structlog
 
 from swarmd.core.agent import output_limits
-from swarmd.core.agent.memory import NO_MEMORY, Memory, mail_entry, news_of, remember
+from swarmd.core.agent.memory import (
+    NO_MEMORY,
+    Memory,
+    before_turn,
+    mail_entry,
+    news_of,
+    remember,
+    results_in,
+)
 from swarmd.core.agent.output_limits import Cut
 from swarmd.core.agent.progress_vector import TakenTurn
 from swarmd.core.agent.turn import Acting, ends_here, failed, is_done_after, is_last_word
 from swarmd.core.agent.waiting import NO_WAIT
 from swarmd.core.bus.envelope import heard_pairs
 from swarmd.core.model.lineage import missions_rooms, stop_fields
+from swarmd.core.model.messages import Message
 from swarmd.core.model.names import Channel, StreamId
 from swarmd.core.model.privileges import ROOM
 from swarmd.core.model.refusals import Rule
@@ -29,15 +38,13 @@ from swarmd.runtime.turn.world import Gathered, World, acting_alone
 log = structlog.get_logger(__name__)
 
 
-def guard_outputs(
-    world: World, acting: Acting, gathered: Gathered, read: Sequence[str] = ()
-) -> None:
+def guard_outputs(world: World, acting: Acting, gathered: Gathered, memory: Memory) -> None:
     """What the bus does not carry is taken out, and the agent remembers why; one that goes on
-    all the same fails. `read` is what it remembers of its functions' results.
+    all the same fails. `memory` is what it remembered as the turn began.
     """
     judged = output_limits.judge(
         gathered.guard,
-        _taken(gathered, read),
+        _taken(gathered, results_in(memory)),
         above=acting.agent.parent,
         hops=acting.hops,
         now=epoch_of(world.stamp()),
@@ -106,6 +113,13 @@ async def commit_turn(
     _move_on(resident, turn, memory, gathered)
 
 
+def memory_before(world: World, resident: Resident, mail: Sequence[Message]) -> Memory:
+    """What it remembers as its turn with this mail begins."""
+    declared = world.declared
+    chars_max = declared.limits.memory_chars
+    return before_turn(resident.memory, mail, chars_max, declared.functions)
+
+
 def _remembered(world: World, resident: Resident, gathered: Gathered) -> Memory:
     """The agent's memory after this turn. A seat remembers nothing: it is told anew what it
     needs.
@@ -118,7 +132,7 @@ def _remembered(world: World, resident: Resident, gathered: Gathered) -> Memory:
         else []
     )
     return remember(
-        resident.memory,
+        memory_before(world, resident, gathered.mail),
         [*news, *gathered.steps],
         world.declared.limits.memory_chars,
         world.declared.functions,

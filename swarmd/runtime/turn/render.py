@@ -33,6 +33,7 @@ from swarmd.errors import WorkspaceError
 from swarmd.ports.models import UNSET, Call, Child, Prompt, View
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
+from swarmd.runtime.turn.commit import memory_before
 from swarmd.runtime.turn.mail import turn_taint
 from swarmd.runtime.turn.memory_cache import Recalled
 from swarmd.runtime.turn.situation import names_around, situation_of
@@ -121,7 +122,7 @@ async def prompt_renderer(
         below = await _child_reports(world, facts) if facts is not None else []
         read = (*room, *(report.message for report in below))
         gathered.taint |= await turn_taint(world, resident, read)
-    remembered = world.recollection.of(agent.id, resident.memory)
+    remembered = world.recollection.of(agent.id, memory_before(world, resident, gathered.mail))
     memory = tuple(item for item, _ in remembered)
     files = await _files_told(world, acting)
     view = _view_of(acting, mission, around.free, call, gathered.mail, room, memory)

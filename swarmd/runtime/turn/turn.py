@@ -13,7 +13,6 @@ from typing import Final
 import structlog
 
 from swarmd.core.actions.dead_letters import letter
-from swarmd.core.agent.memory import results_in
 from swarmd.core.agent.offers import functions_of
 from swarmd.core.agent.seat_moves import is_answered
 from swarmd.core.agent.turn import Acting, failed, is_last_word
@@ -31,7 +30,7 @@ from swarmd.ports.models import Call
 from swarmd.ports.stores import Around
 from swarmd.runtime.mailboxes import Resident
 from swarmd.runtime.recording import note_mail
-from swarmd.runtime.turn.commit import commit_turn, guard_outputs
+from swarmd.runtime.turn.commit import commit_turn, guard_outputs, memory_before
 from swarmd.runtime.turn.mail import (
     SeatCalled,
     account_of,
@@ -91,7 +90,7 @@ async def take_turn(world: World, resident: Resident) -> None:
         except NotAllowedError as no:
             _answer_stopped(agent, acting, gathered, no)
     if not agent.is_seat:
-        guard_outputs(world, acting, gathered, results_in(resident.memory))
+        guard_outputs(world, acting, gathered, memory_before(world, resident, mail))
         await write_reports(world, acting, gathered)
     world.sent.pop(agent.id, None)
     await commit_turn(world, resident, positions, gathered, hops)

@@ -20,7 +20,7 @@ from swarmd.core.model.functions import BUILT_IN
 from swarmd.core.model.lineage import Agent
 from swarmd.core.model.messages import Kind, Message
 from swarmd.core.model.moves import MOVE, Move, Spawn
-from swarmd.core.model.names import SOB, AgentId, Channel, MissionId, StreamId
+from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, Channel, MissionId, StreamId
 from swarmd.core.model.provenance import taint_of
 from swarmd.core.model.refusals import Denied, Rule
 from swarmd.core.model.requests import ActRequest, FailedRequest, SpawnRequest, parse_request
@@ -83,7 +83,8 @@ def test_inbox_directives_and_reports_wake_an_agent() -> None:
 
 def test_a_note_about_its_own_turns_waits_for_the_next_one() -> None:
     _, top, _ = _cast()
-    note = replace(_message(inbox(top.id), kind=Kind.NOTICE), data={"correction": "note"})
+    notice = replace(_message(inbox(top.id), kind=Kind.NOTICE), sender=SUPERVISOR)
+    note = replace(notice, data={"correction": "note"})
     assert concerns(top, note)
     assert not wakes(top, note, ROOM_OF)
     assert wakes(top, replace(note, data={"correction": "superior"}), ROOM_OF)

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmd.core.board.agenda import causes, take_causes
 from swarmd.core.control import ledger_events
 from swarmd.core.control.corrections import EPISODES_MAX, MOVED_AFTER
 from swarmd.core.model.changes import Change
-from swarmd.core.model.channels import BOARD_ROOM, inbox
-from swarmd.core.model.corrections import Corrections, Episode, Ladder
+from swarmd.core.model.channels import inbox
+from swarmd.core.model.corrections import Corrections, Episode, Ladder, step_of
 from swarmd.core.model.lineage import Agent
-from swarmd.core.model.messages import Message
-from swarmd.core.model.names import SOB, AgentId, StreamId
+from swarmd.core.model.messages import Kind, Message
+from swarmd.core.model.names import SOB, SUPERVISOR, AgentId, StreamId
 from swarmd.core.model.procedure import Procedure
 from swarmd.core.model.refusals import Rule
 from swarmd.core.model.watch import Watch
@@ -71,11 +72,16 @@ def outcomes(changes: Sequence[Change]) -> list[tuple[str, str]]:
     return [(one.data["step"], one.data["outcome"]) for one in journal(changes, ENDED)]
 
 
+def on_agenda(w: World) -> list[tuple[str, str]]:
+    found = causes(w.swarm, MISSION, w.now)
+    return [(one.agent, one.what) for one in found if one.kind == "uncorrected"]
+
+
 def notices(changes: Sequence[Change], agent: Agent) -> list[Message]:
     return [one for one in posts(changes, inbox(agent.id)) if "correction" in one.data]
 
 
-def test_first_the_agent_is_told_then_its_superior_with_what_it_can_choose_and_then_nobody(
+def test_the_agent_is_told_then_begins_anew_then_its_superior_chooses_then_the_board(
     made: Made,
 ) -> None:
     w, top, child = made
@@ -84,30 +90,66 @@ def test_first_the_agent_is_told_then_its_superior_with_what_it_can_choose_and_t
     assert (steps(first), notices(first, top)) == (["note"], [])
     assert Rule.NO_PROGRESS.remedy in note.text
     second = told(w, refused(child, 6))
-    (word,) = notices(second, top)
-    assert (steps(second), notices(second, child)) == (["superior"], [])
+    (anew,) = notices(second, child)
+    assert (steps(second), notices(second, top)) == (["replan"], [])
+    assert (step_of(note), step_of(anew)) == ("note", "replan")
+    third = told(w, refused(child, 7))
+    (word,) = notices(third, top)
+    assert (steps(third), notices(third, child)) == (["superior"], [])
+    assert on_agenda(w) == []
+    fourth = told(w, refused(child, 8))
+    assert (steps(fourth), posts(fourth, inbox(child.id))) == (["board"], [])
+    ((agent, what),) = on_agenda(w)
+    assert agent == top.id, "whom the board directs"
+    assert child.id in what
+    assert Rule.NO_PROGRESS.meaning in what
     for choice in ("retry", "replan", "split", "reassign", "new worker", "accept", "end it"):
         assert choice in word.text
-    for turn in range(7, 30):
+    for turn in range(9, 30):
         assert steps(told(w, refused(child, turn))) == [], "each step once"
 
 
-def test_an_executives_superior_is_the_board(made: Made) -> None:
+def test_an_executives_superior_is_the_board_and_that_is_one_step(made: Made) -> None:
     w, top, _ = made
+    taken = [steps(told(w, refused(top, turn))) for turn in range(1, 8)]
+    assert taken == [["note"], ["replan"], ["board"], [], [], [], []]
+
+
+def test_an_episode_calls_the_board_once_and_no_more_when_it_has_moved(made: Made) -> None:
+    w, top, _ = made
+    declared(w, no_progress=Ladder(after=1, steps=("superior",)))
     told(w, refused(top, 1))
-    changes = told(w, refused(top, 2))
-    assert any("correction" in one.data for one in posts(changes, BOARD_ROOM))
+    assert [agent for agent, _ in on_agenda(w)] == [top.id]
+    put = take_causes(w.renew(), MISSION)
+    assert put is not None
+    (item,) = put
+    assert item["kind"] == "uncorrected"
+    assert "direct it" in item["can"]
+    assert take_causes(w.renew(), MISSION) is None, "put once"
+    told(w, settled(top, 1 + MOVED_AFTER))
+    assert on_agenda(w) == []
+
+
+def test_a_step_is_the_supervisors_whatever_anybody_writes_into_a_message() -> None:
+    data = {"correction": "replan"}
+    said = Message(sender=SUPERVISOR, kind=Kind.NOTICE, mission=MISSION, at="", data=data)
+    assert step_of(said) == "replan"
+    for sender in ("a-0123456789", "operator", "clerk", "sob", ""):
+        assert step_of(replace(said, sender=AgentId(sender))) == ""
+    assert step_of(replace(said, kind=Kind.ANSWER)) == ""
 
 
 def test_a_step_names_the_rule_and_the_turns_and_repeats_nothing_of_what_was_refused(
     made: Made,
 ) -> None:
     w, top, child = made
-    changes = [*told(w, refused(child, 5)), *told(w, refused(child, 6))]
-    for one in (*notices(changes, child), *notices(changes, top)):
+    changes = [change for turn in (5, 6, 7) for change in told(w, refused(child, turn))]
+    found = (*notices(changes, child), *notices(changes, top))
+    assert len(found) == 3
+    for one in found:
         assert Rule.NO_PROGRESS.value in one.text
         assert "IGNORE" not in one.text
-    (_, second) = journal(changes, MADE)
+    (_, second, _) = journal(changes, MADE)
     assert (second.data["turns"], second.data["rule"]) == ([5, 6], "bus.no-progress")
 
 
@@ -121,7 +163,8 @@ def test_each_detector_waits_for_as_many_refusals_as_it_says(
     w, _, child = made
     taken = [steps(told(w, refused(child, turn, rule))) for turn in range(1, 2 * until_note + 1)]
     quiet: list[list[str]] = [[]] * (until_note - 1)
-    assert taken == [*quiet, ["note"], *quiet, ["superior"]]
+    then = "replan" if rule is Rule.NO_PROGRESS else "superior"
+    assert taken == [*quiet, ["note"], *quiet, [then]]
 
 
 def test_of_a_roles_rule_each_refusal_counts_and_of_a_hand_in_each_turn(made: Made) -> None:
@@ -159,7 +202,7 @@ def test_who_is_refused_again_did_not_move_and_who_is_not_for_three_turns_did(ma
     assert outcomes(again) == [("note", "did not move")]
     for turn in range(6, 6 + MOVED_AFTER):
         assert outcomes(told(w, settled(child, turn))) == []
-    assert outcomes(told(w, settled(child, 6 + MOVED_AFTER))) == [("superior", "moved")]
+    assert outcomes(told(w, settled(child, 6 + MOVED_AFTER))) == [("replan", "moved")]
     assert outcomes(told(w, settled(child, 20))) == [], "told once"
 
 
@@ -233,5 +276,5 @@ def test_a_successor_goes_on_where_this_one_was(made: Made) -> None:
     told(w, refused(child, 1))
     stored = w.swarm.boards[MISSION].model_dump_json()
     w.swarm.boards[MISSION] = Procedure.model_validate_json(stored)
-    assert steps(told(w, refused(child, 2))) == ["superior"]
+    assert steps(told(w, refused(child, 2))) == ["replan"]
     assert Watch.model_validate_json("{}").episodes == {}, "of a former release"
