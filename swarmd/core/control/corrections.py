@@ -167,7 +167,8 @@ def _tell_agent(draft: Draft, agent: Agent, episode: Episode, step: StepName) ->
 
 def _tell_superior(draft: Draft, agent: Agent, episode: Episode) -> None:
     choices = "; ".join(CHOICES)
-    what = f"was told of this, and it goes on: {episode.facts} Choose one: {choices}."
+    before = "was told of this, and it goes on" if NOTE in episode.taken else "goes wrong"
+    what = f"{before}: {episode.facts} Choose one: {choices}."
     data = {CORRECTION: "superior", "rule": episode.rule}
     notices.tell_superior(draft, agent, what, data=data)
 

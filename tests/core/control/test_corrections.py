@@ -189,7 +189,10 @@ def test_a_detector_is_off_without_steps(made: Made) -> None:
 def test_a_step_may_be_left_out(made: Made) -> None:
     w, _, child = made
     declared(w, no_progress=Ladder(after=1, steps=("superior",)))
-    assert steps(told(w, *(refused(child, turn) for turn in range(9)))) == ["superior"]
+    changes = told(w, *(refused(child, turn) for turn in range(9)))
+    assert steps(changes) == ["superior"]
+    (notice,) = notices(changes, w.agent(str(child.parent)))
+    assert "was told" not in notice.text
 
 
 # --- what came of it ----------------------------------------------------------------------------
@@ -204,6 +207,17 @@ def test_who_is_refused_again_did_not_move_and_who_is_not_for_three_turns_did(ma
         assert outcomes(told(w, settled(child, turn))) == []
     assert outcomes(told(w, settled(child, 6 + MOVED_AFTER))) == [("replan", "moved")]
     assert outcomes(told(w, settled(child, 20))) == [], "told once"
+
+
+def test_what_did_not_move_is_said_once_and_what_has_moved_is_counted_anew(made: Made) -> None:
+    w, _, child = made
+    told(w, refused(child, 1, Rule.TASK_OPEN), refused(child, 2, Rule.TASK_OPEN))
+    assert outcomes(told(w, refused(child, 3, Rule.TASK_OPEN))) == [("note", "did not move")]
+    assert outcomes(told(w, settled(child, 9))) == []
+    other = told(w, refused(child, 10, Rule.TASK_CHECKS), refused(child, 11, Rule.TASK_CHECKS))
+    assert steps(other) == ["note"]
+    told(w, settled(child, 11 + MOVED_AFTER))
+    assert steps(told(w, refused(child, 30, Rule.TASK_CHECKS))) == [], "one, after it has moved"
 
 
 def test_who_hands_in_has_moved(made: Made) -> None:
