@@ -79,8 +79,8 @@ class Window:
 
 
 def citations_in(text: str) -> tuple[Citation, ...]:
-    """In their order, each once, at most `CITATIONS_MAX`."""
-    found: dict[tuple[str, int, int], Citation] = {}
+    """In their order, each place once for each claim, at most `CITATIONS_MAX`."""
+    found: dict[Citation, None] = {}
     for row in text.split("\n"):
         hits = list(CITED.finditer(row))
         whole, said = _stems(CITED.sub(" ", row)) if hits else frozenset[str](), 0
@@ -90,9 +90,8 @@ def citations_in(text: str) -> tuple[Citation, ...]:
             claim = _stems(row[said : hit.start()]) or whole
             said = hit.end()
             if len(found) < CITATIONS_MAX and last - first <= SPAN_MAX:
-                one = Citation(hit["path"], first, last, claim)
-                found.setdefault((one.path, first, last), one)
-    return tuple(found.values())
+                found[Citation(hit["path"], first, last, claim)] = None
+    return tuple(found)
 
 
 def places_in(text: str) -> set[str]:
@@ -177,9 +176,14 @@ def common_in(lines: Sequence[str]) -> frozenset[str]:
     return frozenset(stem for stem, count in counts.items() if count > most)
 
 
-def checked(faults: Sequence[str]) -> Citations:
-    """Of one report, from what `fault_of` said of each."""
-    wrong = tuple(fault for fault in faults if fault)
+def checked(looked_up: Iterable[tuple[Citation, str]]) -> Citations:
+    """Of one report, from what `fault_of` said of each. A place that is cited for two claims is
+    one, and right for both.
+    """
+    faults: dict[str, str] = {}
+    for citation, fault in looked_up:
+        faults[citation.text] = faults.get(citation.text) or fault
+    wrong = tuple(fault for fault in faults.values() if fault)
     return Citations(len(faults) - len(wrong), wrong)
 
 

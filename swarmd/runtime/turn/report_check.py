@@ -77,7 +77,7 @@ class _Look:
             lines = self._lines(path)
             common = common_in(lines or ())
             faults |= {one: fault_of(one, _window(one, lines, common)) for one in cited}
-        return checked([faults[one] for one in listed])
+        return checked([(one, faults[one]) for one in listed])
 
     def _lines(self, path: str) -> Sequence[str] | None:
         if self.files is None or not may_read(path, self.acting):

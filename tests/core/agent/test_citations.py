@@ -140,10 +140,13 @@ def test_each_citation_of_a_line_has_the_claim_before_it() -> None:
 
 def test_the_count_is_told_and_what_is_wrong_with_each_of_the_others() -> None:
     assert checked([]).text == ""
-    assert checked(["", ""]).text == "2 of 2 citations have words of their claim in the cited lines"
-    assert checked(["", "a.md:9: the file has 6 lines"]).text.endswith(
-        "not so: a.md:9: the file has 6 lines"
+    assert (
+        checked([(Citation("a.md", 1, 1), ""), (Citation("a.md", 2, 2), "")]).text
+        == "2 of 2 citations have words of their claim in the cited lines"
     )
+    assert checked(
+        [(Citation("a.md", 1, 1), ""), (Citation("a.md", 9, 9), "a.md:9: the file has 6 lines")]
+    ).text.endswith("not so: a.md:9: the file has 6 lines")
 
 
 @pytest.mark.parametrize("unit", ["a.b", "a.b:1", "-a.b:1-", "a.md:9 ", ":", "a/", "é", "1.a:"])
@@ -151,3 +154,11 @@ def test_a_report_made_to_be_slow_is_read_in_time_that_grows_with_it(unit: str) 
     started = time.process_time()
     citations_in(unit * 20_000)
     assert time.process_time() - started < 1.0
+
+
+def test_a_place_that_is_cited_for_two_claims_is_looked_up_for_both() -> None:
+    whales, hosts = citations_in("Whales migrate (a.md:2). Hosts renew their lease (a.md:2).")
+    window = Window(1, ["# Notes", "Hosts renew their lease.", "Whales migrate."], 3)
+    found = checked([(one, fault_of(one, window)) for one in (whales, hosts)])
+    assert (found.right, len(found.wrong)) == (0, 1)
+    assert "but in line 3" in found.wrong[0]
