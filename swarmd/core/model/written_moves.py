@@ -5,7 +5,7 @@ left all faults are said, in our words and with the form that would be right. Pu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -94,10 +94,16 @@ def faults_of(error: ValidationError, schema: Json) -> str:
     """All that is wrong with a move or with a function's arguments. `schema` is what they should
     have fitted.
     """
-    faults = error.errors(include_url=False)
+    faults = _without_what_follows(error.errors(include_url=False))
     said = list(dict.fromkeys(_said(fault, schema) for fault in faults))
     more = f"; and {len(said) - FAULTS_MAX} more faults" if len(said) > FAULTS_MAX else ""
     return "; ".join(said[:FAULTS_MAX]) + more
+
+
+def _without_what_follows(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """A list whose entries are at fault is not too short as well."""
+    above = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
+    return [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in above]
 
 
 def form_of(name: str) -> str:
