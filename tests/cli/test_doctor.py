@@ -135,7 +135,7 @@ def test_nothing_found_says_what_was_looked_at(
     assert diagnosed(tmp_path, "m-1", ill(call(ONE, 1))) is Exit.DONE
     assert (
         capsys.readouterr().out
-        == "nothing was found in m-1 (2 agents, 1 call of models and functions)\n"
+        == "no mode of docs/cli.md was found in m-1 (2 agents, 1 call of models and functions)\n"
     )
 
 

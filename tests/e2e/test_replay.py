@@ -311,6 +311,11 @@ def test_until_an_entry_it_shows_tree_and_motion_and_goes_no_further(recorded: R
     assert "Motion 1 is carried" in done.stdout
     before = verb(settings, "replay", id, "--until", str(announced))
     assert " lead " not in before.stdout
+    assert f"up to entry {announced} (" in before.stdout
+    for beyond in ("0", "999999"):
+        done = verb(settings, "replay", id, "--until", beyond)
+        assert done.returncode == 3
+        assert f"{beyond} is not within {id}: its entries are " in done.stderr
 
 
 def _first_entries(settings: Mapping[str, str], mission: str) -> dict[str, int]:
@@ -338,7 +343,7 @@ def test_a_fork_goes_on_with_another_mind_and_delivers(recorded: Recorded) -> No
     assert (mission["state"], mission["id"] == id) == ("delivered", False)
     assert verb(own, "journal", "verify").returncode == 0
     again = verb(settings, *words)
-    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    assert (again.returncode, "is not empty" in again.stderr) == (2, True)
     assert verb(settings, "replay", id, "--fork", str(recorded.folder / "no")).returncode == 2
 
 

@@ -347,6 +347,8 @@ def test_a_server_without_an_append_only_file_is_not_asked_for_its_default_user(
 
 def test_what_stands_in_the_file_is_what_the_default_user_is_asked_for(delivered: Swarm) -> None:
     """A command more would be one that `may_replay` does not look at."""
+    with delivered.parts():  # what an earlier restart has put into the base file is no command
+        delivered.deliver("written")
     named = set()
     for path in (delivered.server.folder / "appendonlydir").glob("*.incr.aof"):
         named |= _commands_in(path.read_bytes())

@@ -16,6 +16,7 @@ from swarmd.cli import connection
 from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.columns import Column, table_lines
 from swarmd.cli.render.text import counted, number, plain
+from swarmd.cli.render.wrapping import wrapped
 from swarmd.cli.session import Sight
 from swarmd.cli.verbs.inspect import AMBIGUOUS_SHOWN
 from swarmd.cli.verbs.journal import folder_of, swarm_of
@@ -49,7 +50,7 @@ def see(settings: Settings, reference: str, sight: Sight) -> Exit:
     if sight.as_json:
         sight.give(_value(history, found))
     else:
-        sight.say([*_lines(sight, history, found)])
+        sight.say([*_lines(sight, history, found, _end_of(sight.reader, mission))])
     return Exit.FINDINGS if any(found.values()) else Exit.DONE
 
 
@@ -115,17 +116,28 @@ def _results_of(root: Path, mission: MissionId) -> dict[tuple[str, int, int], st
 Row = tuple[Mode, Finding]
 
 
-def _lines(sight: Sight, history: History, found: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
+def _end_of(reader: Reader, mission: MissionId) -> str:
+    """Of one that ended without a delivery; what is no mode here has its reason there."""
+    known = reader.mission(mission)
+    if known is None or known.state in ("", "delivered") or not known.reason:
+        return ""
+    return f"; it is {known.state}: {plain(known.reason)}"
+
+
+def _lines(
+    sight: Sight, history: History, found: Mapping[str, Sequence[Finding]], end: str
+) -> Iterator[str]:
     rows = [(mode, one) for mode in MODES for one in found[mode.name]]
     yield from (_step_line(history, step) for step in steps_taken(history))
     if not rows:
         calls = f"{counted(len(history.calls), 'call')} of models and functions"
         seen = f"{counted(len(history.members), 'agent')}, {calls}"
-        yield f"nothing was found in {plain(history.mission)} ({seen})"
+        yield f"no mode of docs/cli.md was found in {plain(history.mission)} ({seen}){end}"
         return
     yield from table_lines(_columns(history, rows), sight.ink)
     for mode in dict.fromkeys(mode for mode, _ in rows):
-        yield f"{mode.name}: {mode.title}. What to do: {mode.remedy}."
+        told = f"{mode.name}: {mode.title}. What to do: {mode.remedy}."
+        yield wrapped(told, sight.ink.columns) if sight.ink.columns else told
 
 
 def _step_line(history: History, step: Step) -> str:

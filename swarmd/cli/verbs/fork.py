@@ -41,7 +41,7 @@ def fork(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
-            f"{folder} is there already", hint="name a data folder that the fork is to make"
+            f"{folder} is not empty", hint="name a data folder that the fork is to make"
         )
     id = new_id("m")
     _tell_costs(settings, source, id, is_agreed=is_agreed or as_json)

@@ -131,7 +131,7 @@ def source_of(settings: Settings, reference: str, until: str) -> Source:
             hint="an ended mission is kept for retention_seconds (policies/limits.yaml)",
         )
     script = _script(id, found, links)
-    return Source(script, _fields_of(known, script), _entry_of(links, until))
+    return Source(script, _fields_of(known, script), _entry_of(links, id, until))
 
 
 def _refuse_partial(id: MissionId, found: MissionRecord) -> None:
@@ -200,15 +200,19 @@ def _deadline_of(known: MissionView, script: Script) -> dict[str, str]:
     return {"deadline_s": f"{deadline - script.began:.0f}"} if deadline > script.began else {}
 
 
-def _entry_of(links: Sequence[Link], until: str) -> int | None:
+def _entry_of(links: Sequence[Link], id: MissionId, until: str) -> int | None:
     """The number of the last entry that is not later. Raises `UsageError` or `NotFoundError`."""
     if not until:
         return None
     is_later = later_than(until)
-    numbers = [link.n for link in links if not is_later(link)]
-    if not numbers:
-        raise NotFoundError(f"the journal has nothing from before {plain(until)}")
-    return numbers[-1]
+    ours = [link.n for link in links if link.said.get("mission") == id]
+    entry = max((link.n for link in links if not is_later(link)), default=0)
+    is_past_end = until.isdecimal() and int(until) > ours[-1]
+    if entry < ours[0] or is_past_end:
+        raise NotFoundError(
+            f"{plain(until)} is not within {plain(id)}: its entries are {ours[0]} to {ours[-1]}"
+        )
+    return min(entry, ours[-1])
 
 
 # --- what is told -----------------------------------------------------------------------------
@@ -244,7 +248,9 @@ class _Told:
             yield plain(self.seen.motion or "no motion was before the board yet")
         yield f"{plain(self.source.script.mission)}: {self._verdict()}"
         if self.is_same and self.differences:
-            yield "models were told something else of an instant, which changed nothing:"
+            prompts = counted(len(self.differences), "prompt")
+            yield f"{prompts} read otherwise than then, and nothing came of it (`--json` has them)"
+            return
         for one in self.differences:
             yield f"{one.kind}: {plain(one.where)}"
             yield f"  recorded: {plain(one.recorded)}"
@@ -253,4 +259,6 @@ class _Told:
     def _verdict(self) -> str:
         same = "the same motions, tree, decisions and spending"
         told = same if self.is_same else counted(len(self.differences), "difference")
+        if self.source.until is not None:
+            told += f" up to entry {self.source.until}"
         return f"{told} ({counted(self.found.calls, 'recorded call')}, no model asked)"
