@@ -665,7 +665,13 @@ def obedient_declarations(taint: Taint) -> Declarations:
         update={"rounds": 0, "falls_max": 20, "motions_max": 100, "missions_at_once": 3}
     )
     limits = shipped.limits.model_copy(
-        update={"taint": taint, "spawns_per_minute": 10_000, "children_max": 200}
+        update={
+            "taint": taint,
+            "spawns_per_minute": 10_000,
+            "children_max": 200,
+            # What no superior answers lapses, and its requester goes on: within the test's time.
+            "approval_seconds": 20.0,
+        }
     )
     roles = {
         name: role.model_copy(
