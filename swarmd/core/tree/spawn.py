@@ -32,6 +32,10 @@ from swarmd.core.tree.rights import ChildRights, child_rights, may_use, roles_be
 
 RATE_WINDOW_SECONDS = 60.0
 FOREIGN_TOLD_MAX: Final = 6  # of a list of files that are not the giver's
+# What a name was meant to be is looked for among so many, none longer: the time of a comparison
+# grows with the cube of the length, and all wait for the supervisor meanwhile.
+MEANT_AMONG_MAX: Final = 200
+MEANT_CHARS_MAX: Final = 80
 
 
 RULE_OF_STOP: Final = {
@@ -202,13 +206,17 @@ def foreign_file(
     if not foreign:
         return None
     of = "the mission's" if giver.id == SOB else "your"
-    told = ", ".join(f"{name}{_meant(name, held)}" for name in foreign[:FOREIGN_TOLD_MAX])
+    first, *others = foreign[:FOREIGN_TOLD_MAX]
+    told = ", ".join((f"{first}{_meant(first, held)}", *others))
     return Denied(Rule.SPAWN_FILES, f"not among {of} files: {told}")
 
 
 def _meant(name: str, held: Sequence[str]) -> str:
     """A name that is nearly the same, for whoever wrote it wrong."""
-    near = get_close_matches(name, held, n=1, cutoff=0.8)
+    if len(name) > MEANT_CHARS_MAX:
+        return ""
+    among = [one for one in held if len(one) <= MEANT_CHARS_MAX][:MEANT_AMONG_MAX]
+    near = get_close_matches(name, among, n=1, cutoff=0.8)
     return f" (did you mean {near[0]}?)" if near else ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -308,6 +310,16 @@ def test_all_foreign_files_are_told_at_once_with_the_name_that_was_meant() -> No
     assert isinstance(denied, Denied)
     told = "not among the mission's files: docs/laws.md (did you mean docs/law.md?), keys"
     assert denied.detail == told
+
+
+@pytest.mark.parametrize("length", [80, 199])
+def test_what_a_name_was_meant_to_be_is_looked_for_in_little_time(length: int) -> None:
+    letters = random.Random(1)
+    names = ["".join(letters.choices("ab", k=length)) for _ in range(512)]
+    w = world(files=names[1:])
+    began = time.process_time()
+    assert isinstance(w.ask(SOB, charter("x", files=names[:1])), Denied)
+    assert time.process_time() - began < 1.0, "it took two seconds where nothing was bounded"
 
 
 def test_files_are_those_of_the_creator_or_below_its_folders() -> None:
