@@ -14,6 +14,7 @@ from swarmd.cli.exit_codes import Exit
 from swarmd.cli.render.text import Ink
 from swarmd.cli.session import Sight
 from swarmd.cli.verbs.doctor import EVIDENCE_SHOWN, see
+from swarmd.core.doctor.modes import MODES
 from swarmd.core.model.channels import FACTS
 from swarmd.core.model.names import Channel, MissionId, StreamId
 from swarmd.errors import NotFoundError, UsageError
@@ -134,8 +135,8 @@ def test_nothing_found_says_what_was_looked_at(
 ) -> None:
     assert diagnosed(tmp_path, "m-1", ill(call(ONE, 1))) is Exit.DONE
     assert (
-        capsys.readouterr().out
-        == "no mode of docs/cli.md was found in m-1 (2 agents, 1 call of models and functions)\n"
+        capsys.readouterr().out == f"none of {len(MODES)} modes was found in m-1 "
+        "(2 agents, 1 call of models and functions)\n"
     )
 
 

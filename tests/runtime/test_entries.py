@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmd.adapters.archive.entries import entries
+from swarmd.adapters.archive.entries import entries, links
 from swarmd.core.model.names import StreamId
 from swarmd.errors import ArchiveError
 from tests.runtime.recorded import SWARM, missions, recorded
@@ -24,6 +24,12 @@ async def test_each_entry_is_read_once_whether_it_was_sealed_or_is_in_the_store(
     numbers = [said["data"]["n"] for _, said in entries(tmp_path, SWARM, kept)]
     assert numbers == [*range(1, len(numbers) + 1)]
     assert len(numbers) >= len(whole) > 30
+    assert [link.n for link in links(tmp_path, SWARM, kept)] == numbers
+    id, line = kept[-1]
+    forged = [*kept[:-1], (id, line.replace('"from":"supervisor"', '"from":"somebody"', 1))]
+    assert len([*entries(tmp_path, SWARM, forged)]) == len(numbers), "it is told as it stands"
+    with pytest.raises(ArchiveError, match="its hash is not that of what it says"):
+        list(links(tmp_path, SWARM, forged))
     assert len([*entries(tmp_path / "elsewhere", SWARM, kept)]) == len(kept), "without an archive"
     break_a_seal(tmp_path)
     with pytest.raises(ArchiveError):

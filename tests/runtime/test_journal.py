@@ -15,14 +15,12 @@ from random import Random
 
 import pytest
 
-from swarmd.adapters.archive.history import entries_of
 from swarmd.adapters.archive.journal_files import JournalFiles
 from swarmd.adapters.archive.verify import Tail, prove
 from swarmd.adapters.redis.reader import view_of
 from swarmd.adapters.server.embedded import EmbeddedServer
 from swarmd.cli.verbs.health import health_findings
 from swarmd.core.journal.entries import numbered
-from swarmd.core.journal.replay import link_of
 from swarmd.core.model.chain import Head
 from swarmd.core.model.channels import JOURNAL, ORDERS
 from swarmd.core.model.messages import Kind
@@ -506,17 +504,3 @@ def test_an_anchor_never_goes_back(tmp_path: Path) -> None:
     for n in (5, 3, 5, 6):
         files.anchor(Head(n, "a" * 64), "at")
     assert (tmp_path / SWARM / "anchors.jsonl").read_text().count("\n") == 2
-
-
-async def test_the_whole_journal_is_read_from_its_segments_and_the_store(
-    namespace: str, tmp_path: Path
-) -> None:
-    async with recorded(namespace, tmp_path, entries_max=20) as on:
-        await missions(on, 2)
-        await on.archive()
-        tail = await on.entries()
-        found = entries_of(tmp_path, SWARM, tail)
-        numbers = [link.n for id, line in found if (link := link_of(id, line)) is not None]
-        assert len(found) > len(tail)
-        assert numbers == list(range(1, numbers[-1] + 1))
-        assert found[-1] == tail[-1]

@@ -47,20 +47,6 @@ def at(
     return None if state is None or last is None else Past(state, last)
 
 
-def entries_of(folder: Path, swarm: str, tail: Iterable[Entry]) -> list[Entry]:
-    """The whole journal: what is sealed, and what the store has beside it. Raises `ArchiveError`
-    where a segment cannot be read.
-    """
-    try:
-        key = public_key(folder)
-        sealed = segments(folder, swarm) if key is not None else []
-        found = [entry for one in sealed if key for entry in read_segment(one, key, swarm).entries]
-    except FileFault as fault:
-        raise _broken_error(str(fault)) from fault
-    known = {id for id, _ in found}
-    return found + [(id, line) for id, line in tail if id not in known]
-
-
 def _is_known(state: State | None, link: Link) -> bool:
     return state is not None and link.n <= state.head.n
 

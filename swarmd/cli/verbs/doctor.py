@@ -132,7 +132,7 @@ def _lines(
     if not rows:
         calls = f"{counted(len(history.calls), 'call')} of models and functions"
         seen = f"{counted(len(history.members), 'agent')}, {calls}"
-        yield f"no mode of docs/cli.md was found in {plain(history.mission)} ({seen}){end}"
+        yield f"none of {len(MODES)} modes was found in {plain(history.mission)} ({seen}){end}"
         return
     yield from table_lines(_columns(history, rows), sight.ink)
     for mode in dict.fromkeys(mode for mode, _ in rows):

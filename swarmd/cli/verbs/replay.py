@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from swarmd.adapters.archive.history import entries_of
+from swarmd.adapters.archive.entries import links
 from swarmd.adapters.record import reading
 from swarmd.adapters.record.reading import MissionRecord
 from swarmd.cli import connection
@@ -26,7 +26,7 @@ from swarmd.cli.verbs import record as record_verb
 from swarmd.cli.verbs.journal import folder_of as journal_folder
 from swarmd.cli.verbs.journal import swarm_of
 from swarmd.cli.verbs.past import later_than
-from swarmd.core.journal.replay import Link, link_of
+from swarmd.core.journal.replay import Link
 from swarmd.core.journal.sameness import Difference
 from swarmd.core.journal.script import Script, script_of
 from swarmd.core.model.channels import BOARD_ROOM
@@ -124,14 +124,14 @@ def source_of(settings: Settings, reference: str, until: str) -> Source:
         connection.looked_at(settings) as (target, _),
         connection.sight_of(settings, target, as_json=False) as sight,
     ):
-        known, links = sight.reader.mission(id), _links(settings, sight)
+        known, journal = sight.reader.mission(id), _links(settings, sight)
     if known is None or not known.text:
         raise NotFoundError(
             f"the text of {plain(id)} is not kept any more",
             hint="an ended mission is kept for retention_seconds (policies/limits.yaml)",
         )
-    script = _script(id, found, links)
-    return Source(script, _fields_of(known, script), _entry_of(links, id, until))
+    script = _script(id, found, journal)
+    return Source(script, _fields_of(known, script), _entry_of(journal, id, until))
 
 
 def _refuse_partial(id: MissionId, found: MissionRecord) -> None:
@@ -151,13 +151,12 @@ def _refuse_partial(id: MissionId, found: MissionRecord) -> None:
 
 
 def _links(settings: Settings, sight: Sight) -> list[Link]:
-    lines = entries_of(journal_folder(settings), swarm_of(sight.reader), sight.reader.journal())
-    return [link for id, line in lines if (link := link_of(id, line)) is not None]
+    return [*links(journal_folder(settings), swarm_of(sight.reader), sight.reader.journal())]
 
 
-def _script(id: MissionId, found: MissionRecord, links: Sequence[Link]) -> Script:
+def _script(id: MissionId, found: MissionRecord, journal: Sequence[Link]) -> Script:
     try:
-        script = script_of(links, [map(found.whole, calls) for calls in found.files], id)
+        script = script_of(journal, [map(found.whole, calls) for calls in found.files], id)
     except (KeyError, TypeError, ValueError) as error:
         what = f"a line of the record of {plain(id)} cannot be read: {error}"
         raise NotFoundError(what, hint="`swarmd record` shows what can be") from error
@@ -200,13 +199,13 @@ def _deadline_of(known: MissionView, script: Script) -> dict[str, str]:
     return {"deadline_s": f"{deadline - script.began:.0f}"} if deadline > script.began else {}
 
 
-def _entry_of(links: Sequence[Link], id: MissionId, until: str) -> int | None:
+def _entry_of(journal: Sequence[Link], id: MissionId, until: str) -> int | None:
     """The number of the last entry that is not later. Raises `UsageError` or `NotFoundError`."""
     if not until:
         return None
     is_later = later_than(until)
-    ours = [link.n for link in links if link.said.get("mission") == id]
-    entry = max((link.n for link in links if not is_later(link)), default=0)
+    ours = [link.n for link in journal if link.said.get("mission") == id]
+    entry = max((link.n for link in journal if not is_later(link)), default=0)
     is_past_end = until.isdecimal() and int(until) > ours[-1]
     if entry < ours[0] or is_past_end:
         raise NotFoundError(
